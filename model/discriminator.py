@@ -1,0 +1,84 @@
+"""The discriminator: strided convolutions from an image to one logit."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from .generator import IMAGE_SIZES
+
+
+class MinibatchStd(nn.Module):
+    """Appends one channel: the standard deviation over groups of samples (Karras et al. 2018, arXiv:1710.10196).
+
+    It lets the discriminator see that all samples of a group look alike, the sign of a collapsing generator.
+    (N, C, H, W) -> (N, C + 1, H, W); a group is ``group_size`` samples, or all N where that does not divide N.
+    """
+
+    def __init__(self, group_size: int = 8) -> None:
+        super().__init__()
+        self.group_size = group_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        g = self.group_size if n % self.group_size == 0 else n
+        groups = x.float().reshape(g, n // g, c, h, w)
+        std = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # (N / g,)
+        return torch.cat([x, std.to(x.dtype).repeat(g)[:, None, None, None].expand(n, 1, h, w)], 1)
+
+
+class Discriminator(nn.Module):
+    """Tells real from drawn: images (N, image_channels, H, W) in [-1, 1] -> logits (N,), positive for real.
+
+    Convolutions of stride 2 with LeakyReLU(0.2) halve the side down to 4 and double the channels each time.
+
+    Args:
+        base_channels: channels after the first convolution, at least 1.
+        image_size: 32, 64 or 128.
+        image_channels: 3 for RGB, 1 for grey.
+        kernel_size: 3, or 4 as in the DCGAN paper.
+        norm: "none"; "spectral" (Miyato et al. 2018, arXiv:1802.05957); "batch", the DCGAN paper's, never after
+            the first convolution.
+        minibatch_std: append the deviation within a batch before the last layer.
+
+    Raises:
+        ValueError: an argument outside these ranges.
+    """
+
+    def __init__(
+        self,
+        base_channels: int = 64,
+        image_size: int = 64,
+        image_channels: int = 3,
+        kernel_size: int = 3,
+        norm: str = "none",
+        minibatch_std: bool = True,
+    ) -> None:
+        super().__init__()
+        if image_size not in IMAGE_SIZES:
+            raise ValueError(f"image_size: {image_size} is not one of {IMAGE_SIZES}")
+        if norm not in ("none", "spectral", "batch"):
+            raise ValueError(f"norm: '{norm}' is not one of none, spectral, batch")
+        if kernel_size not in (3, 4):
+            raise ValueError(f"kernel_size: {kernel_size} is not 3 or 4")
+        constrain = spectral_norm if norm == "spectral" else lambda layer: layer
+
+        layers: list[nn.Module] = []
+        inputs, outputs, side = image_channels, base_channels, image_size
+        while side > 4:  # image_size -> ... -> 8x8 -> 4x4
+            with_batch_norm = norm == "batch" and side < image_size
+            layers.append(
+                constrain(nn.Conv2d(inputs, outputs, kernel_size, stride=2, padding=1, bias=not with_batch_norm))
+            )
+            if with_batch_norm:
+                layers.append(nn.BatchNorm2d(outputs))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+            inputs, outputs, side = outputs, outputs * 2, side // 2
+        if minibatch_std:
+            layers.append(MinibatchStd())
+            inputs += 1
+        layers.append(constrain(nn.Conv2d(inputs, 1, 4)))  # (N, inputs, 4, 4) -> (N, 1, 1, 1)
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, image_channels, H, W) in [-1, 1] -> logits (N,)."""
+        return self.layers(x).flatten()
