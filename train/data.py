@@ -4,35 +4,26 @@ Pictures are decoded once, by threads: Pillow decodes and resizes outside Python
 """
 
 import hashlib
-import io
 import json
 import os
 import tempfile
-import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers MPO, the two-picture files of cameras
-MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
-MAX_FILE_BYTES = 2**28  # as much as an uncompressed picture of MAX_PIXELS needs
+from train.sources import SUFFIXES, DataError, Source, decode, open_hub, open_path
+
+T = TypeVar("T")
 CHUNK = 256  # files decoded between two writes: bounds the memory
 VERSION = 1  # part of the cache's key; raise it when the same file would decode to other pixels
-
-
-class DataError(ValueError):
-    """A mistake in the user's data or disk, told in one sentence."""
 
 
 @dataclass
@@ -54,16 +45,6 @@ class ImageSet:
         return len(self.images)
 
 
-@dataclass
-class Source:
-    """Where the bytes come from: ``read(i)`` gives those of ``files[i]`` and may be called from any thread."""
-
-    name: str
-    files: list[str]
-    read: Callable[[int], bytes]
-    checksum: Callable[[int], tuple[int, int]]  # (bytes, CRC-32)
-
-
 def default_cache_dir() -> Path:
     """``$XDG_CACHE_HOME/anime-dcgan``, or ``~/.cache/anime-dcgan``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anime-dcgan"
@@ -76,42 +57,13 @@ def prepare(
 
     Pictures become RGB (transparency over white), upright by their EXIF tag, cropped at the centre to a square and
     scaled with Lanczos to ``resolution``; one that has that size already keeps its pixels. Of pictures that end up
-    with equal pixels the first by name stays. Zip members are read in memory: nothing is unpacked.
+    with equal pixels the first by name stays. ``workers`` threads decode, by default one per core, at most 8.
 
     Raises:
         DataError: nothing there, no picture, no readable picture, a broken zip, or a cache that cannot be written.
     """
-    path = Path(source)
-    name = path.name or path.resolve().name
-    if path.is_dir():
-        files = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-        files = [file for file in files if is_image(file)]
-
-        def read(i: int) -> bytes:
-            with open(path / files[i], "rb") as file:
-                return read_bounded(file)
-
-        return build(Source(name, files, read, crc_of(read)), resolution, cache_dir, workers)
-    if not path.exists():
-        raise DataError(f"'{source}' does not exist; give a folder or a zip of images")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = sorted((m for m in archive.infolist() if is_image(m.filename)), key=lambda m: m.filename)
-            lock = threading.Lock()
-
-            def read_member(i: int) -> bytes:
-                with lock, archive.open(members[i]) as file:
-                    return read_bounded(file)
-
-            # An archive and the folder it unpacks to have the same names, sizes and CRCs: they share one cache.
-            listed = Source(
-                name, [m.filename for m in members], read_member, lambda i: (members[i].file_size, members[i].CRC)
-            )
-            return build(listed, resolution, cache_dir, workers)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"'{source}' is neither a folder nor a whole zip archive ({error}); fetch it again") from None
-    except OSError as error:
-        raise DataError(f"'{source}' cannot be read: {error.strerror or error}") from None
+    with open_path(Path(source)) as opened:
+        return build(opened, resolution, cache_dir, workers)
 
 
 def prepare_hub(
@@ -123,97 +75,12 @@ def prepare_hub(
     cache_dir: str | Path | None = None,
     workers: int | None = None,
 ) -> ImageSet:
-    """As ``prepare``, for an image dataset of the Hugging Face Hub (or a local folder that ``datasets`` can load).
-
-    ``image_column`` defaults to the first column that holds images.
+    """As ``prepare``, for an image dataset of the Hub; ``image_column`` defaults to the first one of images.
 
     Raises:
         DataError: the dataset, split or column is not to be had, or as ``prepare``.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise DataError("the package 'datasets' is missing; pip install -r train/requirements.txt") from None
-    try:
-        dataset = datasets.load_dataset(dataset_name, split=split)
-    except Exception as error:  # many kinds: no such dataset or split, no connection, no permission, a broken file
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise DataError(f"dataset '{dataset_name}' cannot be loaded: {reason}") from None
-    columns = [key for key, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-    if not columns or (image_column and image_column not in columns):
-        asked = f"column '{image_column}'" if image_column else "column"
-        raise DataError(f"dataset '{dataset_name}' has no image {asked} (has: {', '.join(dataset.column_names)})")
-    column = image_column or columns[0]
-    dataset = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    lock = threading.Lock()
-
-    def read(i: int) -> bytes:
-        with lock:
-            row = dataset[i][column]
-        if row is None:
-            raise ValueError("empty")
-        with io.BytesIO(row["bytes"]) if row["bytes"] is not None else open(row["path"], "rb") as file:
-            return read_bounded(file)
-
-    files = [f"row {i}" for i in range(len(dataset))]
-    return build(Source(dataset_name, files, read, crc_of(read)), resolution, cache_dir, workers)
-
-
-def is_image(name: str) -> bool:
-    """Whether a path names a picture; hidden files and what macOS adds to archives do not count."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
-
-
-def read_bounded(file: BinaryIO) -> bytes:
-    data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-    return data
-
-
-def crc_of(read: Callable[[int], bytes]) -> Callable[[int], tuple[int, int]]:
-    def checksum(i: int) -> tuple[int, int]:
-        try:
-            data = read(i)
-        except (OSError, ValueError):
-            return -1, 0
-        return len(data), zlib.crc32(data)
-
-    return checksum
-
-
-def decode(data: bytes, resolution: int) -> np.ndarray:
-    """The bytes of a picture -> uint8 (resolution, resolution, 3).
-
-    Raises:
-        ValueError: too large or too small.
-        Exception: whatever Pillow raises for a broken file.
-    """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width}x{height} is more than {MAX_PIXELS >> 20} megapixels")
-        if min(width, height) * 4 < resolution:
-            raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
-        image = ImageOps.exif_transpose(image)
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    image = to_rgb(image.crop((left, top, left + side, top + side)))
-    if side != resolution:
-        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB: transparency over white, 16-bit grey scaled to 8 bits."""
-    if image.mode.startswith("I"):  # I, I;16 and I;16B hold 0 to 65535, which convert() would clip at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return build(open_hub(dataset_name, split, image_column), resolution, cache_dir, workers)
 
 
 def build(source: Source, resolution: int, cache_dir: str | Path | None, workers: int | None) -> ImageSet:
@@ -223,22 +90,30 @@ def build(source: Source, resolution: int, cache_dir: str | Path | None, workers
     folder = Path(cache_dir) if cache_dir else default_cache_dir()
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         key = hashlib.sha256(f"{VERSION} {resolution}".encode())
-        for file, checksum in zip(source.files, pool.map(source.checksum, range(len(source.files)))):
+        checksums = source.checksums or in_order(pool, source.checksum, len(source.files), desc="Reading", delay=2)
+        for file, checksum in zip(source.files, checksums):
             key.update(json.dumps([file, *checksum]).encode())
         fingerprint = key.hexdigest()[:32]
         stem = folder / f"{fingerprint}-{resolution}"
         try:
-            found = load(stem, source.name, fingerprint)
-            if found is None:
+            if (found := load(stem, source.name, fingerprint)) is None:
                 folder.mkdir(parents=True, exist_ok=True)
                 write(stem, source, resolution, pool)
-                found = load(stem, source.name, fingerprint)
         except OSError as error:
             raise DataError(
                 f"the cache in '{folder}' cannot be written: {error.strerror or error}; "
                 "free some space or set XDG_CACHE_HOME to another folder"
             ) from None
-    return found
+    return found or load(stem, source.name, fingerprint)
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[int], T], n: int, **bar: object) -> Iterator[T]:
+    """``work(0)`` to ``work(n - 1)`` under a progress bar, never more than ``CHUNK`` results ahead."""
+    with tqdm(total=n, unit="img", mininterval=0.5, **bar) as progress:
+        for first in range(0, n, CHUNK):
+            for result in pool.map(work, range(first, min(first + CHUNK, n))):
+                yield result
+                progress.update()
 
 
 def load(stem: Path, name: str, fingerprint: str) -> ImageSet | None:
@@ -248,7 +123,7 @@ def load(stem: Path, name: str, fingerprint: str) -> ImageSet | None:
         images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
         unreadable = [(file, reason) for file, reason in counts["unreadable"]]
         found = ImageSet(images, name, fingerprint, counts["found"], counts["duplicates"], unreadable)
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
         return None
     return found if len(images) + found.duplicates + len(unreadable) == found.found else None
 
@@ -262,7 +137,7 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor)
     def work(i: int) -> tuple[np.ndarray, bytes] | str:
         try:
             image = decode(source.read(i), resolution)
-        except Image.UnidentifiedImageError:
+        except UnidentifiedImageError:
             return "not an image"
         except Exception as error:  # a broken file can raise almost anything; it is named, counted and skipped
             return str(error) or type(error).__name__
@@ -273,16 +148,12 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor)
         header = {"descr": "|u1", "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, header | {"shape": (len(source.files), *shape)})
         start = file.tell()
-        with tqdm(total=len(source.files), desc="Decoding", unit="img", mininterval=0.5) as bar:
-            for first in range(0, len(source.files), CHUNK):
-                chunk = range(first, min(first + CHUNK, len(source.files)))
-                for i, result in zip(chunk, pool.map(work, chunk)):
-                    if isinstance(result, str):
-                        unreadable.append((source.files[i], result))
-                    elif result[1] not in seen:
-                        seen.add(result[1])
-                        file.write(result[0].tobytes())
-                bar.update(len(chunk))
+        for name, result in zip(source.files, in_order(pool, work, len(source.files), desc="Decoding")):
+            if isinstance(result, str):
+                unreadable.append((name, result))
+            elif result[1] not in seen:
+                seen.add(result[1])
+                file.write(result[0].tobytes())
         file.seek(0)
         np.lib.format.write_array_header_1_0(file, header | {"shape": (len(seen), *shape)})  # numpy pads to one length
         assert file.tell() == start
@@ -302,7 +173,12 @@ def replace_file(path: Path, save: Callable[[BinaryIO], object]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             save(file)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except PermissionError:  # on Windows, where another process has just put the same file there and opened it
+            if not path.exists():
+                raise
+            os.unlink(temporary)
     except BaseException:
         os.unlink(temporary)
         raise
@@ -361,10 +237,10 @@ class Batches(Iterator[Tensor]):
             if self.device.type == "cuda":
                 batch = batch.pin_memory()
             batch = batch.to(self.device, non_blocking=True)
-        x = batch.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, H, W, 3) seen as (B, 3, H, W): channels-last
         if self.flip:
-            x = torch.where(flips.to(self.device)[:, None, None, None], x.flip(3), x)
-        return x
+            batch = torch.where(flips.to(self.device)[:, None, None, None], batch.flip(2), batch)
+        # (B, H, W, 3) in memory, seen as (B, 3, H, W): channels-last
+        return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def _generator(self, *key: int) -> torch.Generator:
         mixed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint32)

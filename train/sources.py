@@ -1,0 +1,175 @@
+"""Folder, zip or Hub dataset -> named bytes -> RGB pictures of one size."""
+
+import io
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers MPO, the two-picture files of cameras
+MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
+MAX_FILE_BYTES = 2**28  # as much as an uncompressed picture of MAX_PIXELS needs
+
+
+class DataError(ValueError):
+    """A mistake in the user's data or disk, told in one sentence."""
+
+
+@dataclass
+class Source:
+    """Where pictures come from: ``read(i)`` gives the bytes of ``files[i]`` and may be called from any thread.
+
+    ``checksums`` are (size in bytes, CRC-32) of all, where they are known without reading.
+    """
+
+    name: str
+    files: list[str]
+    read: Callable[[int], bytes]
+    checksums: list[tuple[int, int]] | None = None
+
+    def checksum(self, i: int) -> tuple[int, int]:
+        """(size, CRC-32) of file i; equal in a folder and in a zip of it."""
+        try:
+            data = self.read(i)
+        except (OSError, ValueError):
+            return -1, 0
+        return len(data), zlib.crc32(data)
+
+
+@contextmanager
+def open_path(path: Path) -> Iterator[Source]:
+    """The pictures of a folder or a zip, nested or flat, sorted by name. Zip members are only read in memory.
+
+    Raises:
+        DataError: nothing there, or neither a folder nor a whole zip.
+    """
+    name = path.name or path.resolve().name
+    if path.is_dir():
+        files = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if is_image(p.name) and p.is_file())
+
+        def read(i: int) -> bytes:
+            with open(path / files[i], "rb") as file:
+                return read_bounded(file)
+
+        yield Source(name, files, read)
+        return
+    if not path.exists():
+        raise DataError(f"'{path}' does not exist; give a folder or a zip of images")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise DataError(f"'{path}' is neither a folder nor a whole zip archive ({error}); fetch it again") from None
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    with archive:
+        members = sorted((m for m in archive.infolist() if is_image(m.filename)), key=lambda m: m.filename)
+        lock = threading.Lock()
+
+        def read_member(i: int) -> bytes:
+            with lock, archive.open(members[i]) as file:
+                return read_bounded(file)
+
+        checksums = [(m.file_size, m.CRC) for m in members]
+        yield Source(name, [m.filename for m in members], read_member, checksums)
+
+
+def open_hub(dataset_name: str, split: str, image_column: str | None) -> Source:
+    """The rows of an image dataset of the Hub, or of a local folder that ``datasets`` can load.
+
+    Raises:
+        DataError: ``datasets`` is not installed, or the dataset, split or column is not to be had.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise DataError("the package 'datasets' is missing; pip install -r train/requirements.txt") from None
+    try:
+        dataset = datasets.load_dataset(dataset_name, split=split)
+    except Exception as error:  # many kinds: no such dataset or split, no connection, no permission, a broken file
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise DataError(f"dataset '{dataset_name}' cannot be loaded: {reason}") from None
+    columns = [key for key, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if not columns or (image_column and image_column not in columns):
+        asked = f"image column '{image_column}'" if image_column else "column of images"
+        raise DataError(f"dataset '{dataset_name}' has no {asked} (it has: {', '.join(dataset.column_names)})")
+    column = image_column or columns[0]
+    rows = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    lock = threading.Lock()
+
+    def read(i: int) -> bytes:
+        with lock:
+            value = rows[i][column]
+        if value is None:
+            raise ValueError("the row is empty")
+        with io.BytesIO(value["bytes"]) if value["bytes"] is not None else open(value["path"], "rb") as file:
+            return read_bounded(file)
+
+    return Source(dataset_name, [f"row {i}" for i in range(len(rows))], read)
+
+
+def is_image(name: str) -> bool:
+    """Whether a path names a picture; hidden files and the ones that macOS adds to archives do not count."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def read_bounded(file: BinaryIO) -> bytes:
+    """All of a file.
+
+    Raises:
+        ValueError: it is larger than ``MAX_FILE_BYTES``, as a zip bomb is.
+    """
+    data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
+    return data
+
+
+def decode(data: bytes, resolution: int) -> np.ndarray:
+    """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to its central square, scaled.
+
+    Raises:
+        ValueError: too large or too small.
+        Exception: whatever Pillow raises for a broken file.
+    """
+    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        width, height = opened.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
+        if min(width, height) * 4 < resolution:
+            raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
+        opened.load()
+        image = upright(opened)
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    image = to_rgb(image.crop((left, top, left + side, top + side)))
+    if side != resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF tag says; a tag that cannot be read turns nothing."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken metadata can raise almost anything, while the picture itself is sound
+        return image.copy()
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB: transparency over white, 16-bit grey scaled to 8 bits."""
+    if image.mode.startswith("I"):  # I, I;16 and I;16B hold 0 to 65535, which convert() would clip at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
