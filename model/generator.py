@@ -4,13 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from PIL.Image import Image
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .sampling import latents_from_seeds, to_images, truncate
 
 IMAGE_SIZES = (32, 64, 128)
+NO_SAFETENSORS = "has no model.safetensors, and a pickle is not loaded; ask its author for safetensors"
 
 
 class Generator(
@@ -45,8 +49,8 @@ class Generator(
         if image_channels not in (1, 3):
             raise ValueError(f"image_channels: {image_channels} is not 1 or 3")
         for name, value in (("latent_dim", latent_dim), ("base_channels", base_channels)):
-            if not 1 <= value <= 4096:
-                raise ValueError(f"{name}: {value} is not in 1 to 4096")
+            if not isinstance(value, int) or not 1 <= value <= 4096:
+                raise ValueError(f"{name}: {value!r} is not a whole number from 1 to 4096")
         self.latent_dim = latent_dim
         self.image_size = image_size
 
@@ -107,13 +111,59 @@ class Generator(
             self.train(was_training)
 
     @classmethod
-    def _from_pretrained(cls, *, strict: bool = True, **kwargs) -> "Generator":
-        # The mixin's default is strict=False: a file that lacks tensors would load silently as noise.
-        return super()._from_pretrained(strict=strict, **kwargs)
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        map_location: str = "cpu",
+        strict: bool = True,
+        **model_kwargs,
+    ) -> "Generator":
+        # Not the mixin's own: that loads what fits of a file, and where there is none a pickle, which can run code.
+        # Here every file must fit its config, whatever ``strict`` says.
+        file = Path(model_id, SAFETENSORS_SINGLE_FILE)
+        if not Path(model_id).is_dir():
+            try:
+                file = hf_hub_download(
+                    model_id,
+                    SAFETENSORS_SINGLE_FILE,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    token=token,
+                )
+            except RemoteEntryNotFoundError:
+                raise ValueError(f"'{model_id}' {NO_SAFETENSORS}") from None
+        elif not file.is_file():
+            raise ValueError(f"'{model_id}' {NO_SAFETENSORS}")
+        with torch.device("meta"):  # shapes only: a config that the file does not bear out must cost no memory
+            model = cls(**model_kwargs)
+        model.load_state_dict(_read_tensors(file, model.state_dict(), map_location), assign=True)
+        return model.float().eval()
 
-    @classmethod
-    def _load_as_pickle(cls, model: nn.Module, model_file: str, map_location: str, strict: bool) -> nn.Module:
-        # The mixin falls back to pytorch_model.bin; a pickle can run code, so it is refused.
-        raise ValueError(
-            f"'{Path(model_file).name}' is a pickle and is not loaded; ask the author for model.safetensors"
-        )
+
+def _read_tensors(file: str | Path, expected: dict[str, Tensor], device: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, once their names and shapes are the ``expected`` ones; ValueError if not."""
+    try:
+        with safe_open(file, "pt", device=device) as tensors:
+            found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+            for name in sorted(expected.keys() | found.keys()):
+                needed = tuple(expected[name].shape) if name in expected else None
+                if found.get(name) != needed:
+                    raise ValueError(
+                        f"'{file}' does not fit its config.json: tensor '{name}' is {found.get(name) or 'missing'}, "
+                        f"not {needed or 'expected'}"
+                    )
+            state = {name: tensors.get_tensor(name) for name in found}
+    except SafetensorError as error:
+        raise ValueError(f"'{file}' is not a whole safetensors file ({error}); download or train it again") from None
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"'{file}' holds a number that is not finite in tensor '{name}'; it cannot draw")
+    return state
