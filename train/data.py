@@ -91,7 +91,7 @@ def build(source: Source, resolution: int, cache_dir: str | Path | None, workers
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         key = hashlib.sha256(f"{VERSION} {resolution}".encode())
         checksums = source.checksums or in_order(pool, source.checksum, len(source.files), desc="Reading", delay=2)
-        for file, checksum in zip(source.files, checksums):
+        for checksum, file in zip(checksums, source.files):
             key.update(json.dumps([file, *checksum]).encode())
         fingerprint = key.hexdigest()[:32]
         stem = folder / f"{fingerprint}-{resolution}"
@@ -148,7 +148,7 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor)
         header = {"descr": "|u1", "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, header | {"shape": (len(source.files), *shape)})
         start = file.tell()
-        for name, result in zip(source.files, in_order(pool, work, len(source.files), desc="Decoding")):
+        for result, name in zip(in_order(pool, work, len(source.files), desc="Decoding"), source.files):
             if isinstance(result, str):
                 unreadable.append((name, result))
             elif result[1] not in seen:

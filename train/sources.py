@@ -1,6 +1,7 @@
 """Folder, zip or Hub dataset -> named bytes -> RGB pictures of one size."""
 
 import io
+import os
 import threading
 import zipfile
 import zlib
@@ -57,7 +58,7 @@ def open_path(path: Path) -> Iterator[Source]:
 
         def read(i: int) -> bytes:
             with open(path / files[i], "rb") as file:
-                return read_bounded(file)
+                return read_bounded(file, os.fstat(file.fileno()).st_size)
 
         yield Source(name, files, read)
         return
@@ -74,8 +75,8 @@ def open_path(path: Path) -> Iterator[Source]:
         lock = threading.Lock()
 
         def read_member(i: int) -> bytes:
-            with lock, archive.open(members[i]) as file:
-                return read_bounded(file)
+            with lock, archive.open(members[i]) as file:  # yields at most the size that the archive states
+                return read_bounded(file, members[i].file_size)
 
         checksums = [(m.file_size, m.CRC) for m in members]
         yield Source(name, [m.filename for m in members], read_member, checksums)
@@ -109,8 +110,7 @@ def open_hub(dataset_name: str, split: str, image_column: str | None) -> Source:
             value = rows[i][column]
         if value is None:
             raise ValueError("the row is empty")
-        with io.BytesIO(value["bytes"]) if value["bytes"] is not None else open(value["path"], "rb") as file:
-            return read_bounded(file)
+        return value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
 
     return Source(dataset_name, [f"row {i}" for i in range(len(rows))], read)
 
@@ -121,16 +121,15 @@ def is_image(name: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
 
 
-def read_bounded(file: BinaryIO) -> bytes:
-    """All of a file.
+def read_bounded(file: BinaryIO, size: int) -> bytes:
+    """All of a file of ``size`` bytes.
 
     Raises:
         ValueError: it is larger than ``MAX_FILE_BYTES``, as a zip bomb is.
     """
-    data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
+    if size > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-    return data
+    return file.read(size)
 
 
 def decode(data: bytes, resolution: int) -> np.ndarray:
