@@ -6,7 +6,7 @@ Pictures are decoded once, by threads: Pillow decodes and resizes outside Python
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,19 +51,24 @@ def default_cache_dir() -> Path:
 
 
 def prepare(
-    source: str | Path, *, resolution: int, cache_dir: str | Path | None = None, workers: int | None = None
+    source: str | Path,
+    *,
+    resolution: int,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    drop_duplicates: bool = True,
 ) -> ImageSet:
     """Decode a folder or a zip of pictures, nested or flat, into the cache, or find it there.
 
     Pictures become RGB (transparency over white), upright by their EXIF tag, cropped at the centre to a square and
     scaled with Lanczos to ``resolution``; one that has that size already keeps its pixels. Of pictures that end up
-    with equal pixels the first by name stays. ``workers`` threads decode, by default one per core, at most 8.
+    with equal pixels the first by name stays, or all without ``drop_duplicates``. ``workers`` threads decode, by default one per core, at most 8.
 
     Raises:
         DataError: nothing there, no picture, no readable picture, a broken zip, or a cache that cannot be written.
     """
     with open_path(Path(source)) as opened:
-        return build(opened, resolution, cache_dir, workers)
+        return build(opened, resolution, cache_dir, workers, drop_duplicates)
 
 
 def prepare_hub(
@@ -83,13 +88,15 @@ def prepare_hub(
     return build(open_hub(dataset_name, split, image_column), resolution, cache_dir, workers)
 
 
-def build(source: Source, resolution: int, cache_dir: str | Path | None, workers: int | None) -> ImageSet:
+def build(
+    source: Source, resolution: int, cache_dir: str | Path | None, workers: int | None, drop_duplicates: bool = True
+) -> ImageSet:
     """Find the source in the cache, or decode it into the cache and open that."""
     if not source.files:
         raise DataError(f"no images in '{source.name}' (looked for {', '.join(SUFFIXES)})")
     folder = Path(cache_dir) if cache_dir else default_cache_dir()
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        key = hashlib.sha256(f"{VERSION} {resolution}".encode())
+        key = hashlib.sha256(f"{VERSION} {resolution} {drop_duplicates}".encode())
         checksums = source.checksums or in_order(pool, source.checksum, len(source.files), desc="Reading", delay=2)
         for checksum, file in zip(checksums, source.files):
             key.update(json.dumps([file, *checksum]).encode())
@@ -98,11 +105,14 @@ def build(source: Source, resolution: int, cache_dir: str | Path | None, workers
         try:
             if (found := load(stem, source.name, fingerprint)) is None:
                 folder.mkdir(parents=True, exist_ok=True)
-                write(stem, source, resolution, pool)
+                write(stem, source, resolution, pool, drop_duplicates)
         except OSError as error:
+            # On Windows a file that another process has opened cannot be replaced: then that process was faster.
+            if (found := load(stem, source.name, fingerprint)) is not None:
+                return found
             raise DataError(
                 f"the cache in '{folder}' cannot be written: {error.strerror or error}; "
-                "free some space or set XDG_CACHE_HOME to another folder"
+                "free some space or name another folder with --cache_dir"
             ) from None
     return found or load(stem, source.name, fingerprint)
 
@@ -128,10 +138,11 @@ def load(stem: Path, name: str, fingerprint: str) -> ImageSet | None:
     return found if len(images) + found.duplicates + len(unreadable) == found.found else None
 
 
-def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor) -> None:
+def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor, drop_duplicates: bool) -> None:
     """Decode every file in order and put the array and its counts in place, each at once or not at all."""
     shape = (resolution, resolution, 3)
     seen: set[bytes] = set()
+    duplicates: list[str] = []
     unreadable: list[tuple[str, str]] = []
 
     def work(i: int) -> tuple[np.ndarray, bytes] | str:
@@ -151,36 +162,33 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor)
         for result, name in zip(in_order(pool, work, len(source.files), desc="Decoding"), source.files):
             if isinstance(result, str):
                 unreadable.append((name, result))
-            elif result[1] not in seen:
+            elif drop_duplicates and result[1] in seen:
+                duplicates.append(name)
+            else:
                 seen.add(result[1])
                 file.write(result[0].tobytes())
+        images = len(source.files) - len(duplicates) - len(unreadable)
         file.seek(0)
-        np.lib.format.write_array_header_1_0(file, header | {"shape": (len(seen), *shape)})  # numpy pads to one length
+        np.lib.format.write_array_header_1_0(file, header | {"shape": (images, *shape)})  # numpy pads to one length
         assert file.tell() == start
-        if not seen:
+        if not images:
             (first, reason), n = unreadable[0], len(unreadable)
             raise DataError(f"none of the {n} images in '{source.name}' can be read; the first is '{first}' ({reason})")
 
     replace_file(stem.with_suffix(".npy"), save)
-    duplicates = len(source.files) - len(seen) - len(unreadable)
-    counts = {"source": source.name, "found": len(source.files), "duplicates": duplicates, "unreadable": unreadable}
+    counts = {"found": len(source.files), "duplicates": len(duplicates), "unreadable": unreadable}
     replace_file(stem.with_suffix(".json"), lambda file: file.write(json.dumps(counts, indent=1).encode()))
 
 
 def replace_file(path: Path, save: Callable[[BinaryIO], object]) -> None:
     """Write through a temporary name of its own in the same folder; on any failure nothing is left of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             save(file)
-        try:
-            os.replace(temporary, path)
-        except PermissionError:  # on Windows, where another process has just put the same file there and opened it
-            if not path.exists():
-                raise
-            os.unlink(temporary)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
