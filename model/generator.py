@@ -153,17 +153,17 @@ def _read_tensors(file: str | Path, expected: dict[str, Tensor], device: str) ->
     try:
         with safe_open(file, "pt", device=device) as tensors:
             found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-            for name in sorted(expected.keys() | found.keys()):
-                needed = tuple(expected[name].shape) if name in expected else None
-                if found.get(name) != needed:
+            shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+            for name in sorted(shapes.keys() | found.keys()):
+                should, is_ = shapes.get(name, "absent"), found.get(name, "missing")
+                if should != is_:
                     raise ValueError(
-                        f"'{file}' does not fit its config.json: tensor '{name}' is {found.get(name) or 'missing'}, "
-                        f"not {needed or 'expected'}"
+                        f"model.safetensors does not fit config.json: tensor '{name}' should be {should} and is {is_}"
                     )
             state = {name: tensors.get_tensor(name) for name in found}
     except SafetensorError as error:
-        raise ValueError(f"'{file}' is not a whole safetensors file ({error}); download or train it again") from None
+        raise ValueError(f"model.safetensors is damaged ({error}); download it again") from None
     for name, tensor in state.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"'{file}' holds a number that is not finite in tensor '{name}'; it cannot draw")
+            raise ValueError(f"model.safetensors holds numbers that are not finite, in tensor '{name}'")
     return state
