@@ -38,7 +38,7 @@ PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
 # Nothing but these is ever uploaded, whatever else lies in the folder.
 FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json")
 FIRST_ANSWER_SECONDS = 10  # for the first question to the Hub
-SILENCE_SECONDS = 60  # without a byte after that; the client alone would wait for ever
+SILENCE_SECONDS = 30  # without a byte after that; the client alone would wait for ever
 
 
 class PublishError(RuntimeError):
