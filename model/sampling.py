@@ -73,7 +73,9 @@ def interpolate(z: Tensor, steps: int, loop: bool = False) -> Tensor:
     ends = torch.cat([z, z[:1]]) if loop else z
     t = torch.arange(steps, dtype=z.dtype, device=z.device)[:, None] / steps  # (steps, 1)
     legs = [slerp(z0, z1, t) for z0, z1 in zip(ends[:-1], ends[1:])]
-    return torch.cat(legs if loop else [*legs, z[-1:]])
+    path = torch.cat(legs if loop else [*legs, z[-1:]])
+    path[::steps] = z  # slerp rounds, and at its own place in the path a seed is exactly its face
+    return path
 
 
 def to_images(x: Tensor) -> list[Image.Image]:

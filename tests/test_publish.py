@@ -455,7 +455,22 @@ def test_a_card_edited_by_hand_is_kept(weights):
     assert 'from_pretrained("me/other")' in write_card(weights, "me/other").read_text()
 
 
-def test_broken_json_is_one_sentence(weights, capsys):
-    (weights / "metrics.json").write_text("{")
+@pytest.mark.parametrize(
+    "name, text, expected",
+    [
+        ("metrics.json", "{", "not valid JSON"),
+        ("training.json", "[]", "not a JSON object"),
+        ("config.json", "4", "not a JSON object"),
+        ("metrics.json", '{"fd": 3.5}', "num_samples and num_reference must stand beside the numbers"),
+    ],
+)
+def test_broken_json_is_one_sentence(weights, capsys, name, text, expected):
+    (weights / name).write_text(text)
     assert publish.main([str(weights), "--card_only"]) == 2
-    assert "metrics.json: not valid JSON" in only_sentence(capsys.readouterr().err.strip())
+    assert f"{name}: {expected}" in only_sentence(capsys.readouterr().err.strip())
+
+
+def test_it_also_runs_as_a_script_from_anywhere(weights, tmp_path):
+    command = [sys.executable, ROOT / "train" / "publish.py", weights, "--card_only"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout.strip()) == (0, str(weights / "README.md")), done.stderr

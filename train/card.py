@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -58,7 +59,7 @@ def metric_rows(metrics: dict) -> list[dict]:
         value = metrics.get(key, metrics.get("fid") if key == "fd" else None)
         if inception:
             name, kind = INCEPTION_METRICS.get(key, (name, kind))
-        if value is not None:
+        if isinstance(value, (int, float)) and math.isfinite(value):
             rows.append({"name": name, "type": kind, "value": round(value, 4), "better": better})
     return rows
 
@@ -78,9 +79,11 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     """The card as an object; arguments and errors as in ``write_card``."""
     folder = Path(folder)
     config, training, metrics = (read_json(folder / f"{name}.json") for name in ("config", "training", "metrics"))
-    dataset, options = training.get("dataset", {}), training.get("config", {})
+    dataset, options = training.get("dataset") or {}, training.get("config") or {}
     name = repo_id.split("/")[-1] if repo_id else "anime-dcgan"
     rows, reference = metric_rows(metrics), public_name(metrics.get("reference"))
+    if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
+        raise ValueError(f"{folder / 'metrics.json'}: num_samples and num_reference must stand beside the numbers")
     conditions = {key: metrics.get(key) for key in ("feature_extractor", "num_samples", "num_reference", "truncation")}
     results = [
         EvalResult(

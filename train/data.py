@@ -62,7 +62,8 @@ def prepare(
 
     Pictures become RGB (transparency over white), upright by their EXIF tag, cropped at the centre to a square and
     scaled with Lanczos to ``resolution``; one that has that size already keeps its pixels. Of pictures that end up
-    with equal pixels the first by name stays, or all without ``drop_duplicates``. ``workers`` threads decode, by default one per core, at most 8.
+    with equal pixels the first by name stays, or all without ``drop_duplicates``. ``workers`` threads decode, by
+    default one per core, at most 8.
 
     Raises:
         DataError: nothing there, no picture, no readable picture, a broken zip, or a cache that cannot be written.
@@ -133,7 +134,7 @@ def load(stem: Path, name: str, fingerprint: str) -> ImageSet | None:
         images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
         unreadable = [(file, reason) for file, reason in counts["unreadable"]]
         found = ImageSet(images, name, fingerprint, counts["found"], counts["duplicates"], unreadable)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     return found if len(images) + found.duplicates + len(unreadable) == found.found else None
 

@@ -40,3 +40,12 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.float().square().sum((1, 2, 3)).mean()
+
+
+def accuracies(loss: str, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Parts of real and of fake images (N,) that the discriminator calls right, two scalars in [0, 1].
+
+    ``rp`` only orders logits and leaves their zero free, so there each image is held against the other kind's mean.
+    """
+    zero_for_real, zero_for_fake = (fake.mean(), real.mean()) if loss == "rp" else (0.0, 0.0)
+    return (real > zero_for_real).float().mean(), (fake < zero_for_fake).float().mean()

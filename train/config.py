@@ -1,0 +1,183 @@
+"""The trainer's options: name, default, meaning. ``--help`` is made from this file."""
+
+import argparse
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .augment import parse_policy
+from .losses import LOSSES
+
+
+def option(default, help: str, *, group: str, choices: tuple = (), low: float | None = None, high: float | None = None):
+    """A dataclass field that also carries what the command line says and checks."""
+    return dataclasses.field(
+        default=default, metadata=dict(help=help, group=group, choices=choices, low=low, high=high)
+    )
+
+
+# What differs from the defaults. "baseline" is the DCGAN paper's recipe, for comparison.
+PRESETS: dict[str, dict] = {
+    "default": {},
+    "baseline": dict(
+        loss="bce", d_channels=64, d_kernel_size=4, d_norm="batch", minibatch_std=False, penalty_gamma=0.0, augment="none",
+        ema_kimg=0.0, init="normal", learning_rate=2e-4, adam_beta1=0.5, adam_beta2=0.999,
+    ),
+    "fast": dict(g_channels=48, penalty_interval=4, max_train_kimg=300.0),
+}  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """Everything that decides a training run; counts of progress are in images (kimg = 1000 images)."""
+
+    # fmt: off
+    preset: str = option("default", "recipe that sets the defaults below", group="Recipe", choices=tuple(PRESETS))
+
+    train_data_dir: str | None = option(None, "folder or zip of pictures", group="Data")
+    dataset_name: str | None = option(None, "image dataset on the Hub, instead of --train_data_dir", group="Data")
+    dataset_split: str = option("train", "split of --dataset_name", group="Data")
+    data_provenance: str | None = option(None, "where the pictures come from, for the model card", group="Data")
+    resolution: int = option(64, "side of the pictures in pixels", group="Data", choices=(32, 64, 128))
+    random_flip: bool = option(True, "mirror half of the pictures", group="Data")
+    cache_dir: str | None = option(None, "where decoded pictures are kept (default: the user's cache)", group="Data")
+
+    output_dir: str = option("runs/anime-dcgan", "where everything is written", group="Output")
+    log_kimg: float = option(1.0, "kimg between lines in metrics.jsonl", group="Output", low=0.001)
+    sample_kimg: float = option(25.0, "kimg between sample grids", group="Output", low=0.001)
+    checkpointing_kimg: float = option(25.0, "kimg between checkpoints", group="Output", low=0.001)
+    checkpoints_total_limit: int = option(2, "checkpoints kept", group="Output", low=1)
+    resume_from_checkpoint: str | None = option(None, "'latest' or a checkpoint folder to go on from", group="Output")
+    report_to: str = option("none", "experiment tracker", group="Output",
+                            choices=("none", "tensorboard", "trackio", "wandb"))
+    dry_run: bool = option(False, "print the plan and stop", group="Output")
+
+    init_from: str | None = option(None, "weights folder or Hub id whose generator to fine-tune", group="Networks")
+    latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
+    g_channels: int = option(64, "generator width: channels at half the output size", group="Networks", low=1, high=4096)
+    d_channels: int = option(32, "discriminator width: channels after its first layer", group="Networks", low=1, high=4096)
+    d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
+    d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
+                         choices=("none", "spectral", "batch"))
+    minibatch_std: bool = option(True, "show the discriminator the spread within a batch", group="Networks")
+    init: str = option("orthogonal", "first weights: 'normal' has deviation 0.02", group="Networks",
+                       choices=("orthogonal", "normal"))
+
+    loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Training", choices=LOSSES)
+    penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Training", low=0)
+    penalty_interval: int = option(1, "steps between penalties (the weight grows to match)", group="Training", low=1)
+    augment: str = option("color,translation", "of color, translation, cutout; or none", group="Training")
+    train_batch_size: int = option(64, "images per device and step", group="Training", low=2)
+    gradient_accumulation_steps: int = option(1, "batches per optimizer step", group="Training", low=1)
+    max_train_kimg: float = option(1000.0, "length of the training", group="Training", low=0.001)
+    learning_rate: float = option(4e-4, "Adam's rate for the generator", group="Training", low=0, high=1)
+    d_learning_rate: float | None = option(None, "Adam's rate for the discriminator (default: the same)",
+                                           group="Training", low=0, high=1)
+    lr_schedule: str = option("cosine", "cosine falls to --lr_final of the rate at the end", group="Training",
+                              choices=("constant", "cosine"))
+    lr_final: float = option(0.1, "last rate of the schedule, as a part of the first", group="Training", low=0, high=1)
+    lr_warmup_kimg: float = option(0.0, "rates grow from 0 over this many kimg", group="Training", low=0)
+    adam_beta1: float = option(0.0, "Adam's momentum", group="Training", low=0, high=0.9999)
+    adam_beta2: float = option(0.99, "Adam's second momentum", group="Training", low=0, high=0.99999)
+    ema_kimg: float = option(20.0, "half-life of the generator's moving average; 0 for none", group="Training", low=0)
+    ema_rampup: float = option(0.05, "early half-life as a part of the images seen", group="Training", low=0)
+    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it", group="Training",
+                                  choices=("auto", "no", "bf16"))
+    seed: int = option(0, "makes a run repeatable", group="Training", low=0, high=2**32 - 1)
+
+    push_to_hub: bool = option(False, "upload weights and card at the end (needs HF_TOKEN)", group="Hub")
+    hub_model_id: str | None = option(None, "repository to upload to, as 'name/model'", group="Hub")
+    hub_private_repo: bool = option(False, "create the repository as private", group="Hub")
+    hub_revision: str | None = option(None, "branch to upload to", group="Hub")
+    # fmt: on
+
+    @property
+    def run_folder(self) -> Path:
+        """The output folder as an absolute path."""
+        return Path(self.output_dir).expanduser().resolve()
+
+    def public(self) -> dict:
+        """The options without local paths and without None, for what others will read."""
+        private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run")
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
+
+    @property
+    def d_rate(self) -> float:
+        """The discriminator's learning rate."""
+        return self.learning_rate if self.d_learning_rate is None else self.d_learning_rate
+
+    @property
+    def precision(self) -> str:
+        """Mixed precision as Accelerate names it: bf16 where the GPU, or the CPU's matrix units, can do it fast."""
+        if self.mixed_precision != "auto":
+            return self.mixed_precision
+        if torch.cuda.is_available():
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bf16" if capabilities.get("amx_bf16") else "no"
+
+    def schedule(self, seen: int) -> float:
+        """The part of the learning rates that applies after ``seen`` images."""
+        warmup = min(1.0, seen / (self.lr_warmup_kimg * 1000)) if self.lr_warmup_kimg else 1.0
+        if self.lr_schedule == "constant":
+            return warmup
+        done = min(1.0, seen / (self.max_train_kimg * 1000))
+        return warmup * (self.lr_final + (1 - self.lr_final) * (1 + math.cos(math.pi * done)) / 2)
+
+    def problems(self) -> list[str]:
+        """One sentence for each option that cannot be, empty when all is well."""
+        found = []
+        for field in dataclasses.fields(self):
+            value, meta = getattr(self, field.name), field.metadata
+            if value is None:
+                continue
+            if meta["choices"] and value not in meta["choices"]:
+                found.append(f"--{field.name}: '{value}' is not one of {', '.join(map(str, meta['choices']))}")
+            low, high = meta["low"], meta["high"]
+            if (low is not None and not value >= low) or (high is not None and not value <= high):
+                bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+                found.append(f"--{field.name}: {value} is not {bounds}")
+        if (self.train_data_dir is None) == (self.dataset_name is None):
+            found.append("--train_data_dir: give a folder or zip of pictures here, or a Hub dataset as --dataset_name")
+        if self.push_to_hub and not self.hub_model_id:
+            found.append("--push_to_hub: give the repository as --hub_model_id name/model")
+        try:
+            parse_policy(self.augment)
+        except ValueError as error:
+            found.append(f"--augment: {error}")
+        return found
+
+
+def parse_args(argv: list[str] | None, description: str) -> TrainConfig:
+    """Read the command line; prints one sentence and exits with 2 where an option is wrong."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for field in dataclasses.fields(TrainConfig):
+        meta, flag = field.metadata, f"--{field.name}"
+        group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
+        shown = "" if field.default is None or field.type is bool else f" [{field.default}]"
+        shared = dict(default=argparse.SUPPRESS, help=(meta["help"] + shown).replace("%", "%%"))
+        if field.type is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
+        else:
+            kind = next(k for k in (int, float, str) if str(k.__name__) in str(field.type))
+            group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=None if meta["choices"] else kind.__name__.upper(), **shared)  # fmt: skip
+    given = vars(parser.parse_args(argv))
+    config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
+    if found := config.problems():
+        parser.error(found[0])
+    return config
+
+
+def checkpoint_mismatch(saved: dict, config: TrainConfig) -> str | None:
+    """A sentence when a checkpoint's networks cannot go on under ``config``, else None."""
+    for name in ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std"):
+        if saved.get(name) != getattr(config, name):
+            return (
+                f"--resume_from_checkpoint: the checkpoint was trained with --{name} {saved.get(name)}, "
+                f"not {getattr(config, name)}; give that or start anew in another --output_dir"
+            )
+    return None
