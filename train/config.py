@@ -23,8 +23,8 @@ def option(default, help: str, *, group: str, choices: tuple = (), low: float | 
 PRESETS: dict[str, dict] = {
     "default": {},
     "baseline": dict(
-        loss="bce", d_channels=64, d_kernel_size=4, d_norm="batch", minibatch_std=False, penalty_gamma=0.0, augment="none",
-        ema_kimg=0.0, init="normal", learning_rate=2e-4, adam_beta1=0.5, adam_beta2=0.999,
+        loss="bce", d_channels=64, d_kernel_size=4, d_norm="batch", minibatch_std=False, penalty_gamma=0.0,
+        augment="none", ema_kimg=0.0, init="normal", learning_rate=2e-4, adam_beta1=0.5, adam_beta2=0.999,
     ),
     "fast": dict(g_channels=48, penalty_interval=4, max_train_kimg=300.0),
 }  # fmt: skip
@@ -57,8 +57,8 @@ class TrainConfig:
 
     init_from: str | None = option(None, "weights folder or Hub id whose generator to fine-tune", group="Networks")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
-    g_channels: int = option(64, "generator width: channels at half the output size", group="Networks", low=1, high=4096)
-    d_channels: int = option(32, "discriminator width: channels after its first layer", group="Networks", low=1, high=4096)
+    g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
+    d_channels: int = option(32, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
                          choices=("none", "spectral", "batch"))
@@ -163,8 +163,9 @@ def parse_args(argv: list[str] | None, description: str) -> TrainConfig:
         if field.type is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
         else:
-            kind = next(k for k in (int, float, str) if str(k.__name__) in str(field.type))
-            group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=None if meta["choices"] else kind.__name__.upper(), **shared)  # fmt: skip
+            kind = next(k for k in (int, float, str) if k.__name__ in str(field.type))
+            metavar = None if meta["choices"] else kind.__name__.upper()
+            group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
     if found := config.problems():

@@ -1,0 +1,283 @@
+"""One run: networks, optimizers, data and counters; the step, the loop and its upkeep."""
+
+import json
+import math
+import os
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import accelerate
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from model import Discriminator, Generator, image_grid, latents_from_seeds, to_images
+from train import export
+from train.augment import augment
+from train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from train.config import TrainConfig
+from train.data import Batches, ImageSet
+from train.ema import EMA
+from train.losses import accuracies, discriminator_loss, generator_loss, gradient_penalty
+
+STATS = ("loss_d", "loss_g", "accuracy_real", "accuracy_fake", "penalty")
+STOP_EVERY = 8  # steps between the ranks' agreeing on a stop signal
+
+
+class TrainingError(RuntimeError):
+    """The run cannot start or go on; the message is one sentence for the user."""
+
+
+class Progress:
+    """Counters that a checkpoint carries: images seen, steps, seconds, sums of the statistics since the last line."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seen, self.steps, self.seconds, self.count = 0, 0, 0.0, 0
+        self.sums = torch.zeros(len(STATS), device=device)
+
+    def state_dict(self) -> dict:
+        return vars(self).copy()
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state, sums=state["sums"].to(self.sums.device))
+
+
+class Interrupt:
+    """Remembers SIGINT or SIGTERM until the step is done; a second signal ends the program at once.
+
+    `accelerate launch` does not pass SIGTERM on to the one process it starts, so losing the launcher counts as well.
+    """
+
+    def __init__(self) -> None:
+        self.signum = 0
+        self.launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self.remember)
+
+    def remember(self, signum: int, frame) -> None:
+        self.signum = signum
+        signal.signal(signum, signal.SIG_DFL)
+
+    def requested(self, accelerator: Accelerator, step: int) -> bool:
+        """True on all ranks at the same step, once any of them got a signal."""
+        if self.launcher not in (None, os.getppid()):
+            self.signum = self.signum or signal.SIGTERM
+        if accelerator.num_processes == 1:
+            return self.signum > 0
+        if step % STOP_EVERY:
+            return False
+        flag = torch.tensor(float(self.signum), device=accelerator.device)
+        self.signum = int(accelerator.gather(flag[None]).max())
+        return self.signum > 0
+
+
+class Trainer:
+    """Networks, optimizers, data and counters of one run; the same on every rank.
+
+    Raises:
+        DataError: fewer images than a batch.
+    """
+
+    def __init__(
+        self, config: TrainConfig, accelerator: Accelerator, data: ImageSet, G: Generator, D: Discriminator
+    ) -> None:
+        self.config, self.accelerator, self.data = config, accelerator, data
+        self.folder, self.main = config.run_folder, accelerator.is_main_process
+        self.batch_size = config.train_batch_size * accelerator.num_processes
+        self.limit = config.max_train_kimg * 1000
+
+        self.parameters = {
+            "generator": sum(p.numel() for p in G.parameters()),
+            "discriminator": sum(p.numel() for p in D.parameters()),
+        }
+        self.ema = EMA(G.to(accelerator.device), config.ema_kimg, config.ema_rampup)
+        betas = (config.adam_beta1, config.adam_beta2)
+        opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
+        opt_d = torch.optim.Adam(D.parameters(), lr=config.d_rate, betas=betas, fused=True)
+        self.G, self.D, self.opt_g, self.opt_d = accelerator.prepare(G, D, opt_g, opt_d)
+        self.progress = Progress(accelerator.device)
+        accelerator.register_for_checkpointing(self.ema, self.progress)
+        self.batches = Batches(
+            data.images,
+            config.train_batch_size,
+            seed=config.seed,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            flip=config.random_flip,
+        )
+        self.fixed_z = latents_from_seeds(export.GRID_SEEDS, config.latent_dim).to(accelerator.device)
+        self.metrics: list[dict] = []
+        set_seed(config.seed, device_specific=True)  # another z and augmentation on each rank
+
+    def describe(self) -> str:
+        """The plan, for people."""
+        config, data = self.config, self.data
+        left_out = f"{data.duplicates} duplicates and {len(data.unreadable)} unreadable left out"
+        size = " and ".join(f"{count / 1e6:.2f} M ({name})" for name, count in self.parameters.items())
+        lines = {
+            "data": f"{data.name}: {len(data.images)} pictures of {data.found} found, {left_out}",
+            "networks": f"{size} parameters, {config.resolution}x{config.resolution} pixels",
+            "hardware": f"{self.accelerator.num_processes} x {export.device_name(self.accelerator.device)}, "
+            f"precision {self.accelerator.mixed_precision}",
+            "training": f"{config.loss} loss, {self.batch_size} images a step, "
+            f"{self.progress.seen / 1000:g} to {config.max_train_kimg:g} kimg",
+            "output": str(self.folder),
+        }
+        skipped = [f"  skipped {name}: {why}" for name, why in data.unreadable[:10]]
+        return "\n".join([*(f"{name:<10}{text}" for name, text in lines.items()), *skipped])
+
+    def start(self, checkpoint: Path | None) -> None:
+        """Restore the checkpoint, or show the two ends of the pipeline before training; forget what came after it."""
+        if checkpoint:
+            load_checkpoint(self.accelerator, checkpoint)
+        self.batches.position = self.progress.seen
+        if not self.main:
+            return
+        (self.folder / "samples").mkdir(exist_ok=True)
+        for grid in (self.folder / "samples").glob("*.png"):
+            if int(grid.stem) > self.progress.seen:
+                grid.unlink()
+        self.metrics = export.read_metrics(self.folder / "metrics.jsonl", self.progress.seen)
+        export.write_text("".join(json.dumps(line) + "\n" for line in self.metrics), self.folder / "metrics.jsonl")
+        if not checkpoint:
+            reals = torch.from_numpy(self.data.images[:64].copy()).permute(0, 3, 1, 2) / 127.5 - 1
+            export.save_image(image_grid(to_images(reals)), self.folder / "reals.png")
+            export.save_image(self.grid(), self.folder / "fakes_init.png")
+
+    @torch.inference_mode()
+    def grid(self):
+        """The faces of seeds 0 to 63 as the moving average draws them now."""
+        return image_grid(to_images(self.ema.model(self.fixed_z)))
+
+    def step(self, real: Tensor) -> Tensor:
+        """One update of D and G on real images (N, 3, H, W); returns the statistics (len(STATS),) on the device."""
+        config, accelerator, G, D = self.config, self.accelerator, self.G, self.D
+        frozen = accelerator.unwrap_model(D)  # past DDP: the G step needs no gradients of D
+        penalize = config.penalty_gamma > 0 and self.progress.steps % config.penalty_interval == 0
+        z = torch.randn(len(real), config.latent_dim, device=real.device)
+
+        with accelerator.accumulate(G, D):
+            # Draw and augment once; both updates look at the same images.
+            fake = augment(G(z), config.augment)
+            real = augment(real, config.augment).requires_grad_(penalize)
+            fixed_fake = fake.detach().requires_grad_(penalize)
+
+            # Update D.
+            frozen.requires_grad_(True)
+            real_logits, fake_logits = D(real), D(fixed_fake)
+            loss_d = discriminator_loss(config.loss, real_logits, fake_logits)
+            penalty = torch.zeros_like(loss_d)
+            if penalize:
+                penalty = gradient_penalty(real_logits, real) + gradient_penalty(fake_logits, fixed_fake)
+            # A penalty that comes every k-th step weighs k times as much.
+            accelerator.backward(loss_d + config.penalty_gamma / 2 * config.penalty_interval * penalty)
+            self.opt_d.step()
+            self.opt_d.zero_grad()
+
+            # Update G; D only passes gradients on.
+            frozen.requires_grad_(False)
+            with torch.no_grad():
+                anchor = frozen(real) if config.loss == "rp" else None
+            loss_g = generator_loss(config.loss, anchor, frozen(fake))
+            accelerator.backward(loss_g)
+            self.opt_g.step()
+            self.opt_g.zero_grad()
+
+        accuracy = accuracies(config.loss, real_logits.detach(), fake_logits.detach())
+        return torch.stack([loss_d.detach(), loss_g.detach(), *accuracy, penalty.detach()])
+
+    def due(self, interval_kimg: float) -> bool:
+        """Whether the last step crossed a multiple of the interval or the end."""
+        interval, seen = interval_kimg * 1000, self.progress.seen
+        return seen // interval > (seen - self.batch_size) // interval or seen >= self.limit
+
+    def log(self) -> None:
+        """Read the statistics, which waits for the device; a line in metrics.jsonl and for the trackers."""
+        progress = self.progress
+        means = (self.accelerator.reduce(progress.sums, "mean") / progress.count).tolist()
+        if not all(map(math.isfinite, means)):
+            kept = next((f"'{path}'" for path in reversed(checkpoints(self.folder / "checkpoints"))), "none yet")
+            raise TrainingError(
+                f"a loss is not finite at {progress.seen / 1000:g} kimg; lower --learning_rate or raise "
+                f"--penalty_gamma and go on from the last good checkpoint ({kept})"
+            )
+        line = {"kimg": progress.seen / 1000} | {name: round(value, 5) for name, value in zip(STATS, means)}
+        line |= {"lr": self.opt_g.param_groups[0]["lr"], "hours": round(progress.seconds / 3600, 4)}
+        line |= {"img_per_s": round(self.bar.format_dict["rate"] or 0, 1)}
+        progress.sums.zero_()
+        progress.count = 0
+        self.accelerator.log({k: v for k, v in line.items() if k != "kimg"}, step=progress.seen)
+        if self.main:
+            self.metrics.append(line)
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            self.bar.set_postfix({name: f"{line[name]:.3f}" for name in STATS[:4]}, refresh=False)
+
+    def save(self) -> None:
+        """A checkpoint to go on from and a snapshot of the generator to use."""
+        options = asdict(self.config)
+        states = self.folder / "checkpoints"
+        save_checkpoint(self.accelerator, states, self.progress.seen, options, self.config.checkpoints_total_limit)
+        if self.main:
+            export.save_weights(self.ema.model, self.folder / "weights", self.record())
+
+    def record(self) -> dict:
+        """How the weights came about: training.json."""
+        progress, data = self.progress, self.data
+        return {
+            "kimg": progress.seen / 1000,
+            "images_seen": progress.seen,
+            "hours": round(progress.seconds / 3600, 3),
+            "img_per_s": round(progress.seen / max(progress.seconds, 1e-9), 1),
+            "device": f"{self.accelerator.num_processes} x {export.device_name(self.accelerator.device)}",
+            "precision": self.accelerator.mixed_precision,
+            "dataset": {
+                "name": data.name,
+                "images": len(data.images),
+                "found": data.found,
+                "duplicates": data.duplicates,
+                "unreadable": len(data.unreadable),
+                "provenance": self.config.data_provenance,
+            },
+            "parameters": self.parameters,
+            "config": self.config.public(),
+            "versions": {"torch": torch.__version__, "accelerate": accelerate.__version__},
+        }
+
+    def run(self) -> int:
+        """Train to the end; returns 0, or 128 + the signal's number after an interruption."""
+        config, progress, interrupt = self.config, self.progress, Interrupt()
+        self.bar = tqdm(
+            total=int(self.limit), initial=progress.seen, unit="img", unit_scale=True, disable=not self.main
+        )
+        clock, stopped = time.perf_counter(), False
+        while progress.seen < self.limit and not stopped:
+            for optimizer, rate in ((self.opt_g, config.learning_rate), (self.opt_d, config.d_rate)):
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * config.schedule(progress.seen)
+            progress.sums += self.step(next(self.batches))
+            progress.seen += self.batch_size
+            progress.steps += 1
+            progress.count += 1
+            if self.accelerator.sync_gradients:
+                update = self.batch_size * config.gradient_accumulation_steps
+                self.ema.update(self.accelerator.unwrap_model(self.G), progress.seen, update)
+            self.bar.update(self.batch_size)
+
+            stopped = interrupt.requested(self.accelerator, progress.steps)
+            now = time.perf_counter()
+            progress.seconds, clock = progress.seconds + now - clock, now
+            save = stopped or self.due(config.checkpointing_kimg)
+            if save or self.due(config.log_kimg):
+                self.log()
+            if self.main and self.due(config.sample_kimg):
+                export.save_image(self.grid(), self.folder / "samples" / f"{progress.seen:012d}.png")
+            if save:
+                self.save()
+        self.bar.close()
+        return 128 + interrupt.signum if stopped else 0
