@@ -1,0 +1,29 @@
+const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
+const randomSeeds = () => [1, 2, 3].map(randomSeed).join(", ");
+
+const saveFile = (file) => {
+  const { url, orig_name } = file.video ?? file;
+  Object.assign(document.createElement("a"), { href: url, download: orig_name ?? "" }).click();
+};
+
+// The address carries the tab and its controls; on a Space it is the address of the page around this one.
+let restored = false; // until then the tabs that appear must not write over the address that is being opened
+const remember = (tab, keys, values) => {
+  if (!restored || values.includes(null)) return;
+  const query = new URLSearchParams({ tab });
+  const theme = new URLSearchParams(location.search).get("__theme");
+  if (theme) query.set("__theme", theme);
+  keys.forEach((key, i) => query.set(key, values[i]));
+  history.replaceState(history.state, "", `?${query}`);
+  if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
+};
+
+// Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are seeds.
+new MutationObserver(() => {
+  for (const button of document.querySelectorAll("#gallery button.thumbnail-item")) {
+    const name = `Seed ${button.textContent.trim()}`;
+    if (button.ariaLabel !== name) button.ariaLabel = name;
+    const image = button.querySelector("img");
+    if (image?.alt) image.alt = "";
+  }
+}).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["alt", "aria-label"] });

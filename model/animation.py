@@ -1,0 +1,41 @@
+"""Pictures to files: PNG and endless GIF with Pillow, MP4 with PyAV (imported only when it is used)."""
+
+import io
+from collections.abc import Sequence
+
+from PIL.Image import Image, Resampling
+
+
+def to_png(image: Image) -> bytes:
+    """A PNG file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def to_gif(frames: Sequence[Image], *, size: int = 256, fps: int = 20) -> bytes:
+    """An endless GIF of square frames, enlarged to ``size`` with every pixel a crisp square.
+
+    Each frame has its own 256 colours, chosen before the enlargement. GIF counts in steps of 10 ms, so ``fps`` should
+    divide 100; a frame equal to the one before only makes that one stay longer.
+    """
+    first, *others = [frame.convert("RGB").quantize().resize((size, size), Resampling.NEAREST) for frame in frames]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, duration=1000 // fps, loop=0)
+    return file.getvalue()
+
+
+def to_mp4(frames: Sequence[Image], *, size: int = 256, fps: int = 20) -> bytes:
+    """An H.264 video (yuv420p) of square frames, smoothly enlarged to ``size``, an even number."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast"})
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            large = frame.convert("RGB").resize((size, size), Resampling.LANCZOS)
+            container.mux(stream.encode(av.VideoFrame.from_image(large)))
+        container.mux(stream.encode())
+    return file.getvalue()
