@@ -39,10 +39,11 @@ PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
 FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json")
 FIRST_ANSWER_SECONDS = 10  # for the first question to the Hub
 SILENCE_SECONDS = 30  # without a byte after that; the client alone would wait for ever
+CLIENT_ERRORS = (HTTPError, OSError, RuntimeError, ValueError)
 
 
 class PublishError(RuntimeError):
-    """An upload failed: why, and the command to try again. The folder is as it was."""
+    """The Hub cannot be published to: why, and after a failed upload the command to try again. The folder is whole."""
 
 
 def check_weights(folder: str | Path) -> None:
@@ -84,23 +85,6 @@ def check_target(repo_id: str, revision: str | None = None, create_pr: bool = Fa
         raise ValueError(f"--hub_revision: '{revision}' is a commit, which cannot be added to; give a branch")
 
 
-def prepare_repository(api: HfApi, repo_id: str, *, private: bool, revision: str | None, create_pr: bool) -> None:
-    """Make the repository and the branch where they are missing; a pull request needs them to be there."""
-    is_pull_request = create_pr or (revision or "").startswith("refs/")
-    try:
-        info = api.model_info(repo_id, timeout=FIRST_ANSWER_SECONDS)  # not retried: a dead endpoint is known soon
-        if private and not info.private:
-            raise PublishError(f"--hub_private_repo: '{repo_id}' is public already; change that in its settings first")
-    except RepositoryNotFoundError:
-        if is_pull_request:
-            raise
-        api.create_repo(repo_id, private=private or None, exist_ok=True)
-    if is_pull_request:
-        api.model_info(repo_id, revision=revision, timeout=FIRST_ANSWER_SECONDS)
-    elif revision:
-        api.create_branch(repo_id, branch=revision, exist_ok=True)
-
-
 def _reason(error: Exception, repo_id: str, revision: str | None, endpoint: str) -> str:
     """What went wrong and what to do about it, in a sentence."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
@@ -119,6 +103,55 @@ def _reason(error: Exception, repo_id: str, revision: str | None, endpoint: str)
         return f"{endpoint} answered with error {status} ({message}); wait a little"
     message = str(error).strip().partition("\n")[0] or type(error).__name__
     return f"HF_ENDPOINT: the upload to {endpoint} broke off ({message}); check the connection"
+
+
+def _failure(error: Exception, api: HfApi, repo_id: str, revision: str | None) -> PublishError:
+    return PublishError(_reason(error, repo_id, revision, api.endpoint).replace(api.token, "***"))
+
+
+def connect(
+    repo_id: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    token: str | None = None,
+) -> HfApi:
+    """Make sure that uploads can go to a repository; make it and the branch where they are missing.
+
+    For the start of a long run, so that it does not end in front of a closed door. Arguments as in ``push``; a pull
+    request needs the repository to be there.
+
+    Raises:
+        ValueError: the target cannot be; nothing was asked of the Hub.
+        PublishError: no token, no such repository or no way in; one sentence.
+    """
+    check_target(repo_id, revision, create_pr)
+    token = token or get_token()
+    if not token:
+        raise PublishError("HF_TOKEN: no token for the Hub; set it, or log in by 'hf auth login'")
+    api = HfApi(token=token)
+    get_session().timeout = SILENCE_SECONDS
+    is_pull_request = create_pr or (revision or "").startswith("refs/")
+    try:
+        try:
+            info = api.model_info(repo_id, timeout=FIRST_ANSWER_SECONDS)  # not retried: a dead endpoint is known soon
+        except RepositoryNotFoundError:
+            if is_pull_request:
+                raise
+            api.create_repo(repo_id, private=private or None, exist_ok=True)
+        else:
+            if private and not info.private:
+                raise PublishError(f"--hub_private_repo: '{repo_id}' is public already; change that in its settings")
+        if is_pull_request:
+            api.model_info(repo_id, revision=revision, timeout=FIRST_ANSWER_SECONDS)
+        elif revision:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+    except PublishError:
+        raise
+    except CLIENT_ERRORS as error:
+        raise _failure(error, api, repo_id, revision) from None
+    return api
 
 
 def retry_command(folder: str | Path, repo_id: str, private: bool, revision: str | None, create_pr: bool) -> str:
@@ -160,26 +193,21 @@ def push(
     check_target(repo_id, revision, create_pr)
     check_weights(folder)
     write_card(folder, repo_id)
-    retry = f"'{folder}' is whole; to retry: {retry_command(folder, repo_id, private, revision, create_pr)}"
-    token = token or get_token()
-    if not token:
-        raise PublishError(f"HF_TOKEN: no token for the Hub; set it, or log in by 'hf auth login'. {retry}")
-    api = HfApi(token=token)
-    get_session().timeout = SILENCE_SECONDS
     try:
-        prepare_repository(api, repo_id, private=private, revision=revision, create_pr=create_pr)
-        commit = api.create_commit(  # not upload_folder, which may split a slow upload into several commits
-            repo_id,
-            [CommitOperationAdd(name, folder / name) for name in FILES if (folder / name).is_file()],
-            commit_message=commit_message,
-            revision=revision,
-            create_pr=create_pr,
-        )
+        api = connect(repo_id, private=private, revision=revision, create_pr=create_pr, token=token)
+        try:
+            commit = api.create_commit(  # not upload_folder, which may split a slow upload into several commits
+                repo_id,
+                [CommitOperationAdd(name, folder / name) for name in FILES if (folder / name).is_file()],
+                commit_message=commit_message,
+                revision=revision,
+                create_pr=create_pr,
+            )
+        except CLIENT_ERRORS as error:
+            raise _failure(error, api, repo_id, revision) from None
     except PublishError as error:
-        raise PublishError(f"{error}. {retry}") from None
-    except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        reason = _reason(error, repo_id, revision, api.endpoint).replace(token, "***")
-        raise PublishError(f"{reason}. {retry}") from None
+        retry = retry_command(folder, repo_id, private, revision, create_pr)
+        raise PublishError(f"{error}. '{folder}' is whole; to retry: {retry}") from None
     return commit.pr_url or commit.commit_url
 
 
