@@ -323,7 +323,7 @@ def test_failing_hubs_are_one_sentence_in_bounded_time(hub, session, weights, tm
             status, _, err = finish(running[key])
             sentence = only_sentence(err)
             assert status == 1 and expected in sentence
-            assert time.monotonic() - started < 60  # on a busy computer; the longest wait by itself is 10 s
+            assert time.monotonic() - started < 90  # on a busy computer; the longest wait by itself is 10 s
             assert contents(tmp_path / key) == contents(weights)
     assert hub.repos[name].messages == ["initial commit"]  # half of it arrived, none of it shows
 
