@@ -1,6 +1,7 @@
 """Folder, zip or Hub dataset -> one uint8 array on disk, memory-mapped -> batches on the device.
 
-Pictures are decoded once, by threads: Pillow decodes and resizes outside Python's lock, and nothing has to be spawned.
+Pictures are decoded once, by threads: Pillow decodes JPEG and PNG and resizes outside Python's lock, and processes
+would each have to start and import everything first.
 """
 
 import hashlib

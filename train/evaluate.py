@@ -28,7 +28,7 @@ if __package__ in (None, ""):  # run as a file: Python has put train/ first, whe
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from model import Generator, latents_from_seeds, truncate
-from model.hub import LoadError, load_generator
+from model.hub import load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
 from train.card import read_json
 from train.data import DataError, ImageSet, default_cache_dir, prepare, prepare_hub, replace_file
@@ -133,6 +133,13 @@ def reference_features(reference: ImageSet, n: int, extractor: Extractor, batch_
     return features
 
 
+def enough(images: ImageSet) -> ImageSet:
+    """The set itself, or DataError where it is too small for the metrics."""
+    if len(images) <= NEIGHBOURS:
+        raise DataError(f"'{images.name}' holds {len(images)} images; at least {NEIGHBOURS + 1} are needed")
+    return images
+
+
 def evaluate(
     samples: Generator | ImageSet,
     reference: ImageSet,
@@ -234,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
             weights = any((path / name).exists() for name in ("config.json", "model.safetensors"))
             if path.is_file() or path.suffix == ".zip" or (path.is_dir() and not weights):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-                samples = prepare(path, resolution=resolution, cache_dir=folder, drop_duplicates=False)
+                samples = enough(prepare(path, resolution=resolution, cache_dir=folder, drop_duplicates=False))
                 for name, reason in samples.unreadable[:3]:
                     print(f"skipped '{name}': {reason}", file=sys.stderr)
             else:
@@ -246,13 +253,13 @@ def main(argv: list[str] | None = None) -> int:
             option = "--train_data_dir" if args.train_data_dir else "--dataset_name"
             shared = {"resolution": resolution, "cache_dir": args.cache_dir}
             if args.train_data_dir:
-                reference = prepare(args.train_data_dir, **shared)
+                reference = enough(prepare(args.train_data_dir, **shared))
             else:
-                reference = prepare_hub(args.dataset_name, split=args.dataset_split, **shared)
+                reference = enough(prepare_hub(args.dataset_name, split=args.dataset_split, **shared))
             option = "--feature_extractor"
             keys = ("num_samples", "num_reference", "truncation", "seed", "batch_size", "cache_dir")
             metrics = evaluate(samples, reference, extractor, **{key: getattr(args, key) for key in keys})
-        except (DataError, LoadError, ValueError) as error:
+        except ValueError as error:  # DataError and LoadError among them
             parser.error(f"{option}: {error}")
         metrics["kimg"] = kimg
     print(json.dumps(metrics))
