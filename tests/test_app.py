@@ -1,0 +1,369 @@
+"""The page as programs use it: gradio_client and plain HTTP against ``python app.py``, on the loopback interface."""
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from hub_server import Hub, Repo
+from page import ROOT, Page
+from PIL import Image, ImageChops, ImageStat
+from safetensors.torch import load_file, save_file
+
+from model import Generator
+from model.hub import LoadError, load_generator
+
+WEIGHTS = ROOT / "weights"
+BIGGEST = 2**32 - 1
+SEED = "Seed must be a whole number from 0 to 4294967295, not "
+FIRST = "First seed must be a whole number from 0 to 4294967295, not "
+COUNT = "How many must be a whole number from 1 to 64, not "
+CREATIVITY = "Creativity (truncation) must be a number from 0 to 1.5, not "
+SEEDS = "Seeds must be 2 to 8 whole numbers from 0 to 4294967295, such as '7, 21', not "
+FRAMES = "Frames per leg must be a whole number from 1 to 48, not "
+
+
+def pixels(image: Image.Image | str | Path) -> tuple:
+    image = image if isinstance(image, Image.Image) else Image.open(image)
+    return image.mode, image.size, image.tobytes()
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return Generator.from_pretrained(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with Page(tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def client(page, tmp_path_factory):
+    with_files = tmp_path_factory.mktemp("downloads")
+    return Client(page.url, verbose=False, download_files=str(with_files))
+
+
+@pytest.mark.parametrize("seed, truncation", [(0, 1.0), (7, 0.8), (BIGGEST, 0.0), (21, 1.5), (7.0, 1)])
+def test_seed_draws_the_face_that_generate_draws(client, generator, seed, truncation):
+    file = client.predict(seed, truncation, api_name="/seed")
+    assert Path(file).name == f"seed-{int(seed)}.png"
+    assert pixels(file) == pixels(generator.generate(seeds=[int(seed)], truncation=truncation)[0])
+
+
+@pytest.mark.parametrize("first, count, truncation", [(0, 64, 1.0), (7, 1, 0.7), (BIGGEST - 1, 4, 1.0)])
+def test_batch_is_single_faces_with_their_seeds_and_a_zip_of_them(client, generator, first, count, truncation):
+    gallery, archive = client.predict(first, count, truncation, api_name="/batch")
+    seeds = [seed % 2**32 for seed in range(first, first + count)]
+    assert [item["caption"] for item in gallery] == [str(seed) for seed in seeds]
+    drawn = [pixels(image) for image in generator.generate(seeds=seeds, truncation=truncation)]
+    assert [pixels(item["image"]) for item in gallery] == drawn
+    with zipfile.ZipFile(archive) as files:
+        assert files.namelist() == [f"seed-{seed}.png" for seed in seeds]
+        assert [pixels(Image.open(io.BytesIO(files.read(name)))) for name in files.namelist()] == drawn
+
+
+@pytest.mark.parametrize(
+    "seeds, frames, loop", [("7, 21", 10, False), ("7 21;42", 6, True), ("0,1,2,3,4,5,6,7", 1, False)]
+)
+def test_interpolation_is_a_strip_and_an_animation_that_plays(client, generator, seeds, frames, loop):
+    strip, video, gif = client.predict(seeds, frames, loop, 0.9, api_name="/interpolation")
+    keys = [int(seed) for seed in seeds.replace(",", " ").replace(";", " ").split()]
+    number = len(keys) * frames if loop else (len(keys) - 1) * frames + 1
+    side = generator.image_size
+
+    strip = Image.open(strip)
+    assert strip.size == (11 * side, side)
+    first, last = generator.generate(seeds=[keys[0], keys[-1]], truncation=0.9)
+    assert pixels(strip.crop((0, 0, side, side))) == pixels(first)
+    assert pixels(strip.crop((10 * side, 0, 11 * side, side))) == pixels(last)
+
+    with av.open(video["video"] if isinstance(video, dict) else video) as container:
+        stream = container.streams.video[0]
+        shown = [frame.to_image() for frame in container.decode(stream)]
+        assert (stream.codec.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 20)
+    assert len(shown) == number and {frame.size for frame in shown} == {(256, 256)}
+    # Lossy files, yet they begin with that very face: far nearer to it than to another.
+    smooth = Image.Resampling.LANCZOS
+    assert difference(shown[0], first, smooth) < 0.5 * difference(shown[0], last, smooth)
+    with Image.open(gif) as animation:
+        assert (animation.n_frames, animation.size, animation.info["loop"]) == (number, (256, 256), 0)
+        assert animation.info["duration"] == 50
+        crisp = Image.Resampling.NEAREST
+        assert difference(animation, first, crisp) < 0.5 * difference(animation, last, crisp)
+
+
+def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampling) -> float:
+    """Mean over pixels and colours of the distance between a frame and an enlarged face."""
+    distance = ImageChops.difference(frame.convert("RGB"), face.convert("RGB").resize(frame.size, resampling))
+    return sum(ImageStat.Stat(distance).mean) / 3
+
+
+@pytest.mark.parametrize(
+    "endpoint, values, sentence",
+    [
+        ("/seed", [-1, 1], SEED + "-1."),
+        ("/seed", [2**32, 1], SEED + "4294967296."),
+        ("/seed", ["abc", 1], SEED + "'abc'."),
+        ("/seed", ["7", 1], SEED + "'7'."),
+        ("/seed", [1.5, 1], SEED + "1.5."),
+        ("/seed", [None, 1], SEED + "empty."),
+        ("/seed", [True, 1], SEED + "True."),
+        ("/seed", [[7], 1], SEED + "[7]."),
+        ("/seed", [float("nan"), 1], SEED + "nan."),
+        ("/seed", ["9" * 5000, 1], SEED + "'" + "9" * 39 + "...."),
+        ("/seed", [7, float("nan")], CREATIVITY + "nan."),
+        ("/seed", [7, float("inf")], CREATIVITY + "inf."),
+        ("/seed", [7, 1.51], CREATIVITY + "1.51."),
+        ("/seed", [7, -0.1], CREATIVITY + "-0.1."),
+        ("/seed", [7, None], CREATIVITY + "empty."),
+        ("/seed", [7, "much"], CREATIVITY + "'much'."),
+        ("/batch", [-1, 16, 1], FIRST + "-1."),
+        ("/batch", [0, 0, 1], COUNT + "0."),
+        ("/batch", [0, 10_000, 1], COUNT + "10000."),
+        ("/batch", [0, 2.5, 1], COUNT + "2.5."),
+        ("/batch", [0, None, 1], COUNT + "empty."),
+        ("/batch", [0, 4, float("nan")], CREATIVITY + "nan."),
+        ("/interpolation", ["7", 10, True, 1], SEEDS + "'7'."),
+        ("/interpolation", ["", 10, True, 1], SEEDS + "''."),
+        ("/interpolation", [None, 10, True, 1], SEEDS + "empty."),
+        ("/interpolation", ["1 2 3 4 5 6 7 8 9", 10, True, 1], SEEDS + "'1 2 3 4 5 6 7 8 9'."),
+        ("/interpolation", ["7, -1", 10, True, 1], SEEDS + "'7, -1'."),
+        ("/interpolation", ["7, 4294967296", 10, True, 1], SEEDS + "'7, 4294967296'."),
+        ("/interpolation", ["seven, eight", 10, True, 1], SEEDS + "'seven, eight'."),
+        ("/interpolation", ["7, ٣", 10, True, 1], SEEDS + "'7, ٣'."),
+        ("/interpolation", ["7, <b>8", 10, True, 1], SEEDS + "'7, &lt;b&gt;8'."),
+        ("/interpolation", ["7, 8", 0, True, 1], FRAMES + "0."),
+        ("/interpolation", ["7, 8", 49, True, 1], FRAMES + "49."),
+        ("/interpolation", ["7, 8", 10, "yes", 1], "Loop must be true or false, not 'yes'."),
+        ("/interpolation", ["7, 8", 10, True, float("inf")], CREATIVITY + "inf."),
+    ],
+)
+def test_bad_input_is_answered_with_a_sentence(page, endpoint, values, sentence):
+    # Plain HTTP: gradio_client sends no NaN, but a program can.
+    call = f"{page.url}/gradio_api/call{endpoint}"
+    request = urllib.request.Request(call, json.dumps({"data": values}).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{call}/{event}", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    assert "event: error" in lines
+    assert json.loads(lines[lines.index("event: error") + 1].removeprefix("data: "))["error"] == sentence
+
+
+def test_a_mistake_reaches_the_client_and_the_next_call_is_served(client, page):
+    with pytest.raises(AppError, match="How many must be a whole number from 1 to 64, not 65"):
+        client.predict(0, 65, 1.0, api_name="/batch")
+    assert len(client.predict(0, 2, 1.0, api_name="/batch")[0]) == 2
+    assert "Traceback" not in page.log()
+
+
+def test_the_api_is_three_documented_endpoints(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    truncation = ("truncation", "float")
+    assert {
+        name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
+        for name, info in endpoints.items()
+    } == {
+        "/seed": [("seed", "int"), truncation],
+        "/batch": [("first_seed", "int"), ("count", "int"), truncation],
+        "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation],
+    }
+    for info in endpoints.values():
+        for parameter in info["parameters"]:
+            assert f"{parameter['parameter_name']}: " in info["description"]
+
+
+IMPORT = """
+import json, socket, sys, threading
+asked = []
+sys.addaudithook(lambda event, arguments: event == "socket.connect" and asked.append(str(arguments)))
+import app
+names = {name.partition(".")[0] for name in sys.modules}
+others = sorted(names & {"train", "accelerate"})
+print(json.dumps([app.load.cache_info().currsize, threading.active_count(), asked, others]))
+"""
+
+
+def test_importing_the_app_loads_nothing_asks_nothing_and_leaves_the_trainer_alone():
+    done = subprocess.run([sys.executable, "-c", IMPORT], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, 1, [], []]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A weights folder of a tiny generator."""
+    Generator(latent_dim=8, base_channels=4, image_size=32).save_pretrained(tmp_path / "faces")
+    return tmp_path / "faces"
+
+
+def change_tensors(folder: Path, change) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def to_pickle(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def truncate(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+SPOILT = {
+    "a tensor missing": (lambda f: change_tensors(f, lambda t: t.pop("layers.0.weight")), "does not fit config.json"),
+    "a tensor too many": (lambda f: change_tensors(f, lambda t: t.update(x=torch.ones(1))), "does not fit config.json"),
+    "a wrong shape": (
+        lambda f: change_tensors(f, lambda t: t.update({"layers.0.weight": torch.ones(2, 2)})),
+        "does not fit config.json",
+    ),
+    "a truncated file": (truncate, "model.safetensors is damaged"),
+    "an empty file": (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors is damaged"),
+    "a pickle only": (to_pickle, "it lacks model.safetensors or config.json, and a pickle is not loaded"),
+    "no config": (lambda f: (f / "config.json").unlink(), "it lacks model.safetensors or config.json"),
+    "a broken config": (lambda f: (f / "config.json").write_text("{"), "its config.json does not describe a generator"),
+    "a config that is a list": (lambda f: (f / "config.json").write_text("[]"), "its config.json does not describe"),
+    "another image size": (lambda f: (f / "config.json").write_text('{"image_size": 48}'), "48 is not one of"),
+    "a text for a number": (
+        lambda f: (f / "config.json").write_text('{"latent_dim": "x"}'),
+        "latent_dim: 'x' is not",
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil, words", SPOILT.values(), ids=list(SPOILT))
+def test_a_spoilt_weights_folder_is_named_in_one_sentence(folder, spoil, words):
+    assert load_generator(folder).image_size == 32
+    spoil(folder)
+    with pytest.raises(LoadError) as caught:
+        load_generator(folder)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"'{folder}' could not be loaded: ") and words in sentence and "\n" not in sentence
+
+
+HUB = """
+import json, os, sys, time
+from model.hub import LoadError, load_generator
+answers = []
+for model_id, revision, token in json.loads(sys.argv[1]):
+    os.environ["HF_TOKEN"] = token
+    started = time.monotonic()
+    try:
+        answer = load_generator(model_id, revision).generate(seeds=[7])[0].tobytes().hex()
+    except LoadError as error:
+        answer = str(error)
+    answers.append([answer, time.monotonic() - started])
+print(json.dumps(answers))
+"""
+
+
+def load_from(endpoint: str, home: Path, *cases: tuple) -> list:
+    """What a new process with the real Hub client gets for each (id, revision, token), and the seconds it took."""
+    variables = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", HUB, json.dumps(cases)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def put(hub: Hub, name: str, folder: Path, private: bool = False) -> str:
+    hub.repos[name] = Repo(private=private)
+    return hub.repos[name].commit("main", {file.name: file.read_bytes() for file in folder.iterdir()}, "Add the model")
+
+
+def test_models_on_a_hub_load_or_are_refused_in_one_sentence(folder, tmp_path):
+    face = Generator.from_pretrained(folder).generate(seeds=[7])[0].tobytes().hex()
+    with Hub() as hub:
+        sha = put(hub, "me/faces", folder)
+        put(hub, "me/secret", folder, private=True)
+        to_pickle(folder)
+        put(hub, "me/pickle", folder)
+        cases = {
+            ("me/faces", None, "hf_me"): face,
+            ("me/faces", sha, "hf_me"): face,
+            ("me/secret", None, ""): "there is no such folder, nor such a Hub model that HF_TOKEN opens",
+            ("me/secret", None, "hf_me"): face,
+            ("me/nothing", None, "hf_me"): "there is no such folder, nor such a Hub model that HF_TOKEN opens",
+            ("no/such/folder", None, "hf_me"): "there is no such folder, nor such a Hub model that HF_TOKEN opens",
+            ("me/faces", "v9", "hf_me"): "at revision 'v9' could not be loaded: the Hub model has no such revision",
+            ("me/pickle", None, "hf_me"): "it lacks model.safetensors or config.json, and a pickle is not loaded",
+            ("me/pickle", "main", "hf_wrong"): "the Hub does not accept HF_TOKEN",
+        }
+        for (answer, _), expected in zip(load_from(hub.url, tmp_path / "home", *cases), cases.values(), strict=True):
+            assert answer.endswith(expected) and "hf_" not in answer
+        before = len(hub.requests)
+        [(answer, _)] = load_from(hub.url, tmp_path / "home", ("me/faces", sha, "hf_me"))
+        assert answer == face and not [asked for asked in hub.requests[before:] if "faces" in asked]
+
+
+def test_a_hub_that_does_not_answer_is_given_up_after_ten_seconds(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, says nothing
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        [(answer, seconds)] = load_from(endpoint, tmp_path, ("me/faces", None, "hf_me"))
+    assert answer == "'me/faces' could not be loaded: the Hub could not be reached within 10 seconds"
+    assert seconds < 13
+
+
+def faces_and_notice(page: Page) -> tuple[tuple, list[str]]:
+    client = Client(page.url, verbose=False)
+    html = [c["props"].get("value") or "" for c in client.config["components"] if c["type"] == "html"]
+    return pixels(client.predict(7, 1.0, api_name="/seed")), [text for text in html if "alert" in text]
+
+
+@pytest.mark.parametrize("fault", ["pickle", "dead endpoint"])
+def test_a_model_that_cannot_be_had_leaves_a_notice_and_the_bundled_faces(folder, tmp_path, generator, fault):
+    to_pickle(folder)
+    variables = {
+        "pickle": {"MODEL_ID": str(folder)},
+        "dead endpoint": {"MODEL_ID": "me/faces", "MODEL_REVISION": "v1", "HF_ENDPOINT": "http://127.0.0.1:9"},
+    }[fault]
+    words = {
+        "pickle": "it lacks model.safetensors or config.json, and a pickle is not loaded.",
+        "dead endpoint": "at revision 'v1' could not be loaded: the Hub could not be reached within 10 seconds.",
+    }[fault]
+    with Page(tmp_path, **variables) as page:
+        face, notices = faces_and_notice(page)
+        assert face == pixels(generator.generate(seeds=[7])[0])
+        assert len(notices) == 1 and words.replace("'", "&#x27;") in notices[0]
+        assert words in page.log() and "Traceback" not in page.log()
+
+
+def test_the_page_draws_with_the_model_that_it_is_given_on_a_hub(folder, tmp_path):
+    with Hub() as hub:
+        put(hub, "me/faces", folder)
+        with Page(tmp_path, MODEL_ID="me/faces", HF_ENDPOINT=hub.url) as page:
+            face, notices = faces_and_notice(page)
+    assert face == pixels(Generator.from_pretrained(folder).generate(seeds=[7])[0]) and not notices
+
+
+def test_without_any_weights_the_page_says_so_and_ends(tmp_path):
+    for name in ("app.py", "model", ".page"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    variables = {key: value for key, value in os.environ.items() if key != "MODEL_ID"}
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("MODEL_ID '") and "could not be loaded" in done.stderr

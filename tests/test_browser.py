@@ -1,0 +1,277 @@
+"""The page as people use it, in headless Chromium: each tab, the address, wide and narrow, light and dark."""
+
+import io
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from page import ROOT, Page
+from PIL import Image
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import Page as Tab
+
+from model import Generator
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
+SPACE = {"SPACE_ID": "me/faces", "SYSTEM": "spaces", "SPACE_HOST": "me-faces.hf.space", "SPACE_AUTHOR_NAME": "me"}
+
+expect.set_options(timeout=15_000)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return Generator.from_pretrained(ROOT / "weights")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with Page(tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One person's visit: a fresh context, what the page asked for, and what went wrong in it."""
+
+    def __init__(self, browser: Browser, url: str, size: str, scheme: str = "light", query: str = "") -> None:
+        self.context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, accept_downloads=True)
+        self.tab: Tab = self.context.new_page()
+        self.asked: list[str] = []
+        self.faults: list[str] = []
+        self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.tab.on("console", lambda line: line.type == "error" and self.faults.append(line.text))
+        self.url = url
+        self.tab.goto(f"{url}/{query}")
+        expect(self.tab.get_by_role("heading", name="Anime faces")).to_be_visible()
+        self.tab.wait_for_function("typeof restored !== 'undefined' && restored")
+
+    def __enter__(self) -> "Visit":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        wide = self.tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+        self.context.close()
+        if kind is None:
+            assert not self.faults
+            assert not wide, "the page scrolls sideways"
+            hosts = {
+                urlsplit(url).netloc for url in self.asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")
+            }
+            assert hosts == {urlsplit(self.url).netloc}
+
+    def open(self, name: str) -> None:
+        self.tab.get_by_role("tab", name=name).click()
+        expect(self.tab.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+
+    def expect_address(self, **values: object) -> None:
+        wanted = {key: [str(value)] for key, value in values.items()}
+        self.tab.wait_for_function(
+            "wanted => Object.entries(wanted).every(([key, [value]]) => "
+            "new URLSearchParams(location.search).get(key) === value)",
+            arg=wanted,
+        )
+        assert parse_qs(urlsplit(self.tab.url).query) == wanted
+
+    def download(self, name: str) -> tuple[str, bytes]:
+        with self.tab.expect_download() as download:
+            self.tab.get_by_role("button", name=name).click()
+        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+    def face(self, image: Locator) -> Image.Image:
+        """What a picture of the page shows, at its own size."""
+        source = image.get_attribute("src")
+        return Image.open(io.BytesIO(self.context.request.get(source).body()))
+
+    def expect_seed(self, generator: Generator, seed: int, truncation: float = 1.0) -> None:
+        """The Seed tab is open and shows exactly this face, enlarged."""
+        expect(self.tab.get_by_role("tab", name="Seed")).to_have_attribute("aria-selected", "true")
+        expect(self.tab.get_by_label("Seed", exact=True).and_(self.tab.locator("input"))).to_have_value(str(seed))
+        image = self.tab.locator("#picture img")
+        expect(image).to_have_attribute("src", re.compile(f"/seed-{seed}.png$"))
+        drawn = generator.generate(seeds=[seed], truncation=truncation)[0]
+        assert self.face(image).tobytes() == drawn.tobytes()
+        self.tab.wait_for_function("document.querySelector('#picture img').complete")
+        box = image.bounding_box()
+        narrow = self.tab.viewport_size["width"] < 600
+        assert box["width"] == box["height"] and (260 < box["width"] < 360 if narrow else box["width"] == 512)
+        assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+
+
+@pytest.fixture(params=list(SIZES))
+def visit(request, browser, served):
+    with Visit(browser, served.url, request.param) as visit:
+        yield visit
+
+
+def test_seed_opens_with_a_face_draws_a_random_one_and_hands_out_its_png(visit, generator):
+    visit.expect_seed(generator, 7)
+    visit.tab.get_by_role("button", name="Random face").click()
+    visit.tab.wait_for_function("new URLSearchParams(location.search).has('seed')")
+    seed = int(parse_qs(urlsplit(visit.tab.url).query)["seed"][0])
+    assert seed != 7
+    visit.expect_seed(generator, seed)
+    name, data = visit.download("Download PNG")
+    assert name == f"seed-{seed}.png"
+    assert Image.open(io.BytesIO(data)).tobytes() == generator.generate(seeds=[seed])[0].tobytes()
+
+
+def test_seed_follows_typing_and_the_creativity_slider(visit, generator):
+    field = visit.tab.locator("input[type=number]").first
+    field.fill("")
+    field.press_sequentially("42")
+    visit.expect_address(tab="seed", seed=42, truncation=1)
+    visit.tab.get_by_role("slider", name="Creativity").first.press("ArrowLeft")
+    visit.expect_address(tab="seed", seed=42, truncation=0.95)
+    visit.expect_seed(generator, 42, 0.95)
+    expect(visit.tab.get_by_test_id("toast-body")).to_have_count(0)  # an empty field on the way is no mistake
+
+
+def test_seed_out_of_range_is_explained_and_the_face_stays(visit, generator):
+    visit.tab.locator("input[type=number]").first.fill("4294967296")
+    toast = visit.tab.get_by_text("Seed must be a whole number from 0 to 4294967295, not 4294967296.")
+    expect(toast.first).to_be_visible()
+    expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile("/seed-7.png$"))
+
+
+def test_batch_shows_seeds_zips_them_and_a_click_takes_a_face_to_the_seed_tab(visit, generator):
+    visit.open("Batch")
+    faces = visit.tab.locator("#gallery .thumbnail-item")
+    expect(faces).to_have_count(16)
+    visit.tab.get_by_label("First seed").fill("100")
+    visit.tab.get_by_role("spinbutton", name="How many").fill("5")
+    visit.tab.get_by_role("spinbutton", name="How many").press("Tab")
+    expect(faces).to_have_count(5)
+    expect(faces).to_have_text(["100", "101", "102", "103", "104"])
+    visit.expect_address(tab="batch", first_seed=100, count=5, truncation=1)
+
+    name, data = visit.download("Download all (ZIP)")
+    assert name == "faces-100-5.zip"
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == [f"seed-{seed}.png" for seed in range(100, 105)]
+
+    for _ in range(2):  # the same face can be chosen again
+        visit.tab.get_by_role("button", name="Seed 102").click()
+        visit.expect_seed(generator, 102)
+        visit.expect_address(tab="seed", seed=102, truncation=1)
+        visit.open("Batch")
+    visit.tab.get_by_role("button", name="Random faces").click()
+    expect(faces).not_to_have_text(["100", "101", "102", "103", "104"])
+    expect(faces).to_have_count(5)
+
+
+def test_interpolation_plays_at_once_and_downloads_as_gif_and_mp4(visit):
+    def playing() -> None:
+        visit.tab.wait_for_function("document.querySelector('#video video')?.currentTime > 0.1")
+        assert not visit.tab.locator("#video video").evaluate("video => video.paused")
+
+    visit.open("Interpolation")
+    playing()
+    expect(visit.tab.locator("#strip img")).to_be_visible()
+    before = visit.tab.locator("#video video").get_attribute("src")
+    visit.tab.get_by_label("Seeds").fill("3, 1, 4")
+    visit.tab.get_by_role("button", name="Animate").click()
+    visit.expect_address(tab="interpolation", seeds="3, 1, 4", frames=16, loop="true", truncation=1)
+    expect(visit.tab.locator("#video video")).not_to_have_attribute("src", before)
+    playing()
+    expect(visit.tab.locator("#strip img")).to_have_attribute("src", re.compile("faces-3-1-4.png$"))
+    name, data = visit.download("Download GIF")
+    assert name == "faces-3-1-4.gif" and Image.open(io.BytesIO(data)).n_frames == 48
+    name, data = visit.download("Download MP4")
+    assert name == "faces-3-1-4.mp4" and data[4:8] == b"ftyp"
+
+    visit.tab.get_by_label("Seeds").fill("3")
+    visit.tab.get_by_role("button", name="Animate").click()
+    expect(visit.tab.get_by_text("Seeds must be 2 to 8 whole numbers").first).to_be_visible()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("query", ["?seed=42", "?tab=seed&seed=42&truncation=1.0", "?seed=42&__theme=dark"])
+def test_the_address_of_a_seed_restores_its_face(browser, served, generator, query, size):
+    with Visit(browser, served.url, size, query=query) as visit:
+        visit.expect_seed(generator, 42)
+
+
+def test_the_address_of_a_batch_and_of_an_interpolation_restores_them(browser, served):
+    with Visit(browser, served.url, "desktop", query="?tab=batch&first_seed=5&count=3&truncation=0.5") as visit:
+        expect(visit.tab.locator("#gallery .thumbnail-item")).to_have_text(["5", "6", "7"])
+        expect(visit.tab.get_by_role("spinbutton", name="Creativity")).to_have_value("0.5")
+        visit.expect_address(tab="batch", first_seed=5, count=3, truncation=0.5)
+    with Visit(browser, served.url, "phone", query="?seeds=9,8&frames=4&loop=false") as visit:
+        expect(visit.tab.get_by_role("tab", name="Interpolation")).to_have_attribute("aria-selected", "true")
+        expect(visit.tab.locator("#strip img")).to_have_attribute("src", re.compile("faces-9-8.png$"))
+        expect(visit.tab.get_by_label("Loop")).not_to_be_checked()
+
+
+@pytest.mark.parametrize(
+    "query, sentence",
+    [
+        ("?seed=abc", "Seed must be a whole number from 0 to 4294967295, not 'abc'."),
+        ("?seed=-1", "Seed must be a whole number from 0 to 4294967295, not -1."),
+        ("?seed=42&truncation=nan", "Creativity (truncation) must be a number from 0 to 1.5, not nan."),
+        ("?tab=batch&count=65", "How many must be a whole number from 1 to 64, not 65."),
+        ("?seeds=1&loop=perhaps", "Seeds must be 2 to 8 whole numbers"),
+    ],
+)
+def test_a_bad_address_is_explained_and_the_page_opens_all_the_same(browser, served, query, sentence):
+    with Visit(browser, served.url, "phone", query=query) as visit:
+        expect(visit.tab.get_by_text(sentence).first).to_be_visible()
+        visit.open("Seed")
+        expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile("/seed-7.png$"))
+
+
+def test_the_page_is_used_with_the_keyboard_alone(browser, served):
+    with Visit(browser, served.url, "desktop") as visit:
+        keyboard, focused = visit.tab.keyboard, "document.activeElement.textContent.trim()"
+
+        def tab_to(name: str) -> None:
+            for _ in range(40):
+                if visit.tab.evaluate(focused) == name:
+                    return
+                keyboard.press("Tab")
+            raise AssertionError(f"Tab never reaches '{name}'")
+
+        tab_to("Random face")
+        assert visit.tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        keyboard.press("Enter")
+        visit.tab.wait_for_function("new URLSearchParams(location.search).has('seed')")
+        visit.tab.get_by_role("tab", name="Seed").focus()
+        tab_to("Batch")
+        keyboard.press("Enter")
+        tab_to("3")
+        keyboard.press("Enter")
+        visit.expect_address(tab="seed", seed=3, truncation=1)
+
+
+def test_on_a_space_and_with_a_model_that_cannot_be_had_no_other_host_is_asked(browser, tmp_path, generator):
+    (tmp_path / "empty").mkdir()
+    with Page(tmp_path, MODEL_ID=str(tmp_path / "empty"), **SPACE) as page:
+        for size, scheme in (("desktop", "light"), ("phone", "dark")):
+            with Visit(browser, page.url, size, scheme) as visit:
+                notice = visit.tab.get_by_role("alert").filter(has_text="could not be loaded")
+                expect(notice).to_contain_text("it lacks model.safetensors or config.json")
+                visit.expect_seed(generator, 7)
+                for name in ("Batch", "Interpolation"):
+                    visit.open(name)
+                    visit.tab.wait_for_load_state("networkidle")
+                dark = visit.tab.evaluate("document.body.classList.contains('dark')")
+                assert dark == (scheme == "dark")
