@@ -29,7 +29,6 @@ from model.hub import LoadError, load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
 
 ROOT = Path(__file__).resolve().parent
-STATIC = ROOT / ".page"  # script and styles
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 FIRST_FACE, FIRST_PATH = 7, "7, 21, 42"  # what the page opens with
@@ -183,6 +182,7 @@ def build() -> gr.Blocks:
         gr.HTML(INTRODUCTION, elem_id="introduction")
         if notice:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
+        page.space_id = None  # on a Space, Gradio's own header would ask other hosts
         with gr.Tabs(selected="seed") as tabs:
             with gr.Tab("Seed", id="seed") as seed_tab, gr.Row():
                 picture = gr.Image(draw_seed(FIRST_FACE), label="Face", alt_text="The face of this seed", format="png",
@@ -231,16 +231,17 @@ def build() -> gr.Blocks:
             """Wire one tab. The names of the controls are the parameters of ``draw``, of the API and of the address."""
             inputs = list(controls.values())
             common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks above see what was sent
-            hidden = {"show_progress": "hidden", **common, **private}
 
             def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
                 return gr.skip() if None in values else draw(*values)
 
-            drawn = [
-                gr.on(asked, draw, api_name=tab.id, api_description=inspect.getdoc(draw), **common),
-                button.click(None, None, field, js=roll, **private).then(draw, **hidden if moved else common | private),
-                *(control.input(follow, trigger_mode="always_last", **hidden) for control in moved),
-            ]
+            drawn = [gr.on(asked, draw, api_name=tab.id, api_description=inspect.getdoc(draw), **common)]
+            rolled = button.click(None, None, field, js=roll, **private)
+            if moved:  # one event for all of them, or an older drawing could come after a newer one
+                later = {"trigger_mode": "always_last", "show_progress": "hidden"}
+                drawn.append(gr.on([control.change for control in moved], follow, **later, **common, **private))
+            else:
+                drawn.append(rolled.then(draw, **common, **private))
             remember = f"(...values) => remember('{tab.id}', {list(controls)}, values)"
             for event in [tab.select, *(event.success for event in drawn)]:
                 event(None, inputs, None, js=remember, **private)
@@ -260,16 +261,10 @@ def build() -> gr.Blocks:
                 [strip, video, animation], [seeds.submit, animate.click], [], random_path, seeds, "randomSeeds"),
         }  # fmt: skip
 
-        def choose(truncation: float, event: gr.SelectData) -> tuple:
+        def pick(truncation: float, event: gr.SelectData) -> tuple:
             """The chosen face of the batch, large, in the Seed tab."""
-            seed = int(event.value["caption"])
-            return (
-                gr.Tabs(selected="seed"),
-                seed,
-                truncation,
-                draw_seed(seed, truncation),
-                gr.Gallery(selected_index=None),
-            )
+            number, unselected = int(event.value["caption"]), gr.Gallery(selected_index=None)
+            return gr.Tabs(selected="seed"), unselected, number, truncation, draw_seed(number, truncation)
 
         def restore(request: gr.Request) -> dict:
             """The tab and the picture that the address asks for."""
@@ -287,9 +282,7 @@ def build() -> gr.Blocks:
             drawn = drawn if isinstance(drawn, tuple) else (drawn,)  # one result or several
             return {tabs: gr.Tabs(selected=name), **dict(zip([*controls.values(), *results], [*values, *drawn]))}
 
-        gallery.select(
-            choose, batch_truncation, [tabs, seed, truncation, picture, gallery], preprocess=False, **private
-        )
+        gallery.select(pick, batch_truncation, [tabs, gallery, seed, truncation, picture], preprocess=False, **private)
         everything = [part for _, controls, results in pages.values() for part in [*controls.values(), *results]]
         page.load(restore, None, [tabs, *everything], **private).then(None, js="() => { restored = true }", **private)
         save_png.click(None, picture, None, js="saveFile", **private)
@@ -298,9 +291,9 @@ def build() -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    app = build().queue(max_size=64, default_concurrency_limit=2)
-    script = f"<script>{(STATIC / 'page.js').read_text()}</script>"
+    demo = build().queue(max_size=64, default_concurrency_limit=2)
+    script = f"<script>{(ROOT / '.page/page.js').read_text()}</script>"
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
     theme = gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts)
-    app.launch(ssr_mode=False, theme=theme, css_paths=STATIC / "style.css", head=script, footer_links=["api"],
-               favicon_path=draw_seed(FIRST_FACE))  # fmt: skip
+    demo.launch(ssr_mode=False, theme=theme, css_paths=ROOT / ".page/style.css", head=script, footer_links=["api"],
+                favicon_path=draw_seed(FIRST_FACE))  # fmt: skip

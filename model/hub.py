@@ -81,6 +81,7 @@ def _reason(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
         return "the Hub does not accept HF_TOKEN"
-    return next(
-        (reason for kinds, reason in REASONS if isinstance(error, kinds)), f"{type(error).__name__} on reading it"
-    )
+    for kinds, reason in REASONS:
+        if isinstance(error, kinds):
+            return reason or str(error)
+    return f"{type(error).__name__} on reading it"
