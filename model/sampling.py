@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import torch
 from PIL import Image
@@ -21,7 +22,7 @@ def latents_from_seeds(seeds: Iterable[int], latent_dim: int) -> Tensor:
     """
     rows = []
     for seed in seeds:
-        if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed <= MAX_SEED:
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED:
             raise ValueError(f"seed: {seed!r} is not an integer from 0 to {MAX_SEED}")
         rows.append(torch.randn(latent_dim, generator=torch.Generator().manual_seed(int(seed))))
     return torch.stack(rows) if rows else torch.empty(0, latent_dim)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
@@ -18,36 +20,34 @@ INTERPOLATION_STEPS = 10  # 11 pictures with both ends
 PROGRESS_FRAMES = 60
 
 
-class OutputError(OSError):
-    """The output folder cannot be used; the message is one sentence for the user."""
-
-
 def make_writable(folder: Path) -> None:
-    """Make the folder and prove that a file can be written in it.
+    """Make the folder and prove that a file can be written in it; OSError if not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
-    Raises:
-        OutputError: it cannot.
-    """
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, which becomes ``path`` at the end; on an error nothing is left."""
+    temporary = path.with_name(f".{path.name}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(f"--output_dir: '{folder}' cannot be written ({error.strerror}); give another") from error
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_image(image: Image.Image, path: Path, **options) -> None:
-    """Write through a temporary name, so that a half-written picture never has the real one."""
-    temporary = path.with_name(f".{path.name}")
-    image.save(temporary, format=path.suffix[1:], **options)
-    os.replace(temporary, path)
+    """Write a picture whole, in the format of its name."""
+    with whole(path) as temporary:
+        image.save(temporary, format=path.suffix[1:], **options)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write through a temporary name."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    """Write a text whole."""
+    with whole(path) as temporary:
+        temporary.write_text(text)
 
 
 def read_metrics(path: Path, seen: int) -> list[dict]:
@@ -76,9 +76,8 @@ def plot_losses(metrics: list[dict], path: Path) -> None:
         right.set(title="Discriminator's accuracy", xlabel="thousand images seen", ylim=(0, 1.02))
         for axes in (left, right):
             axes.legend(frameon=False)
-        temporary = path.with_name(f".{path.name}")
-        figure.savefig(temporary, format="png", dpi=110)
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
 
 
 def save_progress(grids: list[Path], path: Path, columns: int = 5) -> None:

@@ -25,6 +25,7 @@ from torch import nn
 
 from model import Discriminator, Generator
 from train import export, publish
+from train.card import write_card
 from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
@@ -89,14 +90,25 @@ def set_up(config: TrainConfig) -> Trainer:
     if checkpoint and (mismatch := checkpoint_mismatch(saved_config(checkpoint), config)):
         raise CheckpointError(mismatch)
     if not config.dry_run:
-        export.make_writable(folder)
+        try:
+            export.make_writable(folder)
+        except OSError as error:
+            raise TrainingError(
+                f"--output_dir: '{folder}' cannot be written ({error.strerror}); give another"
+            ) from error
     accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # else several CPU processes would not find each other
         mixed_precision=config.precision,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         log_with=None if config.report_to == "none" else config.report_to,
         project_dir=str(folder),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    if config.push_to_hub and accelerator.is_main_process and not config.dry_run:
+        try:  # before the work, not after it
+            publish.connect(config.hub_model_id, private=config.hub_private_repo, revision=config.hub_revision)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
     with accelerator.main_process_first():  # the others find its cache
         data = load_data(config)
     set_seed(config.seed)  # the same first weights on all ranks
@@ -119,7 +131,7 @@ def finish(trainer: Trainer) -> None:
     config, weights = trainer.config, trainer.folder / "weights"
     grids = [trainer.folder / "fakes_init.png", *sorted((trainer.folder / "samples").glob("*.png"))]
     export.save_pictures(trainer.ema.model, weights, trainer.metrics, grids)
-    publish.write_card(weights, config.hub_model_id)
+    write_card(weights, config.hub_model_id)
     print(f"done: {trainer.progress.seen / 1000:g} kimg; the generator and its pictures are in '{weights}'")
     if config.push_to_hub:
         options = dict(private=config.hub_private_repo, revision=config.hub_revision)
@@ -143,10 +155,16 @@ def main(argv: list[str] | None = None) -> int:
         elif trainer.main:
             finish(trainer)
         return interrupted
-    except (TrainingError, CheckpointError, export.OutputError, publish.PublishError) as error:
-        if int(os.environ.get("RANK", 0)) == 0:
-            print(f"train.py: {error}", file=sys.stderr)
-        return code
+    except (TrainingError, CheckpointError, publish.PublishError) as error:
+        complaint = str(error)
+    except OSError as error:
+        complaint = (
+            f"--output_dir: '{config.output_dir}' can no longer be written ({error.strerror or error}); "
+            "free some space and go on with --resume_from_checkpoint latest"
+        )
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"train.py: {complaint}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":
