@@ -211,6 +211,20 @@ def test_ema_halves_the_distance_in_a_halflife_and_copies_buffers():
     assert not ema.model.training and not ema.model.weight.requires_grad
 
 
+def test_calibration_measures_the_statistics_of_the_average():
+    torch.manual_seed(0)
+    model = Generator(8, 2, 32)
+    ema = EMA(model, halflife_kimg=1.0)
+    norm, images = ema.model.layers[1], torch.randn(4096, 8)
+    before = ema.model(images[:64])
+    ema.calibrate(8)
+    features = ema.model.layers[0](images[:, :, None, None])
+    assert torch.allclose(norm.running_mean, features.mean((0, 2, 3)), atol=0.1)
+    assert torch.allclose(norm.running_var, features.var((0, 2, 3)), rtol=0.15)
+    assert not ema.model.training and norm.momentum == 0.1
+    assert not torch.allclose(before, ema.model(images[:64]))
+
+
 def test_ema_ramps_up_and_can_be_off():
     model = nn.Linear(1, 1, bias=False)
     early, off = EMA(model, 100.0), EMA(model, 0.0)

@@ -1,10 +1,6 @@
 """Trains as train.py does and prints whether the ranks stay in step; started by torchrun on two processes."""
 
 import json
-import sys
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 

@@ -4,6 +4,7 @@ import copy
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 
 class EMA:
@@ -27,6 +28,18 @@ class EMA:
         torch._foreach_lerp_(averages, parameters, 1 - decay)
         for average, buffer in zip(self.model.buffers(), model.buffers()):
             average.copy_(buffer)
+
+    def calibrate(self, latent_dim: int, batches: int = 16, batch_size: int = 128) -> None:
+        """Measure the BatchNorm statistics anew for the averaged weights, from fixed latents.
+
+        The copied ones belong to the last weights, not to their average (Izmailov et al. 2018, arXiv:1803.05407).
+        Call it before the average draws; the next ``update`` copies again.
+        """
+        generator = torch.Generator().manual_seed(0)
+        device = next(self.model.parameters()).device
+        update_bn(
+            (torch.randn(batch_size, latent_dim, generator=generator) for _ in range(batches)), self.model, device
+        )
 
     def state_dict(self) -> dict:
         return self.model.state_dict()

@@ -99,6 +99,7 @@ def save_weights(generator: Generator, folder: Path, training: dict) -> None:
     for path in (temporary, old):
         shutil.rmtree(path, ignore_errors=True)
     generator.save_pretrained(temporary)
+    shutil.copymode(temporary / "config.json", temporary / "model.safetensors")  # not for the owner alone
     (temporary / "README.md").unlink(missing_ok=True)  # the mixin's stub; train.publish writes the card
     write_text(json.dumps(training, indent=2) + "\n", temporary / "training.json")
     if folder.exists():

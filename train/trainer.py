@@ -275,6 +275,8 @@ class Trainer:
             save = stopped or self.due(config.checkpointing_kimg)
             if save or self.due(config.log_kimg):
                 self.log()
+            if self.main and (save or self.due(config.sample_kimg)):
+                self.ema.calibrate(config.latent_dim)
             if self.main and self.due(config.sample_kimg):
                 export.save_image(self.grid(), self.folder / "samples" / f"{progress.seen:012d}.png")
             if save:
