@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs everything the tests need into .venv and runs them all; arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium
+    else
+        echo "tests/run.sh: the page's tests need a browser; install Chromium (Debian: apt-get install chromium)" >&2
+        exit 1
+    fi
+fi
+[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+.venv/bin/pip install --quiet -r tests/requirements.txt
+exec .venv/bin/python -m pytest "$@"
