@@ -47,7 +47,7 @@ def load() -> tuple[Generator, str]:
         notice = f"MODEL_ID {error}."
     if Path(MODEL_ID).resolve() == ROOT / "weights":
         sys.exit(notice)
-    notice += " The faces on this page come from its own weights instead."
+    notice += " These faces come from the model that ships with the page."
     print(notice, file=sys.stderr, flush=True)
     try:
         return load_generator(ROOT / "weights"), notice

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from app import FIRST_FACE
 from model import Generator
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -125,11 +126,11 @@ def visit(request, browser, served):
 
 
 def test_seed_opens_with_a_face_draws_a_random_one_and_hands_out_its_png(visit, generator):
-    visit.expect_seed(generator, 7)
+    visit.expect_seed(generator, FIRST_FACE)
     visit.tab.get_by_role("button", name="Random face").click()
     visit.tab.wait_for_function("new URLSearchParams(location.search).has('seed')")
     seed = int(parse_qs(urlsplit(visit.tab.url).query)["seed"][0])
-    assert seed != 7
+    assert seed != FIRST_FACE
     visit.expect_seed(generator, seed)
     name, data = visit.download("Download PNG")
     assert name == f"seed-{seed}.png"
@@ -151,7 +152,7 @@ def test_seed_out_of_range_is_explained_and_the_face_stays(visit, generator):
     visit.tab.locator("input[type=number]").first.fill("4294967296")
     toast = visit.tab.get_by_text("Seed must be a whole number from 0 to 4294967295, not 4294967296.")
     expect(toast.first).to_be_visible()
-    expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile("/seed-7.png$"))
+    expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}.png$"))
 
 
 def test_batch_shows_seeds_zips_them_and_a_click_takes_a_face_to_the_seed_tab(visit, generator):
@@ -236,7 +237,7 @@ def test_a_bad_address_is_explained_and_the_page_opens_all_the_same(browser, ser
     with Visit(browser, served.url, "phone", query=query) as visit:
         expect(visit.tab.get_by_text(sentence).first).to_be_visible()
         visit.open("Seed")
-        expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile("/seed-7.png$"))
+        expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}.png$"))
 
 
 def test_the_page_is_used_with_the_keyboard_alone(browser, served):
@@ -269,7 +270,7 @@ def test_on_a_space_and_with_a_model_that_cannot_be_had_no_other_host_is_asked(b
             with Visit(browser, page.url, size, scheme) as visit:
                 notice = visit.tab.get_by_role("alert").filter(has_text="could not be loaded")
                 expect(notice).to_contain_text("it lacks model.safetensors or config.json")
-                visit.expect_seed(generator, 7)
+                visit.expect_seed(generator, FIRST_FACE)
                 for name in ("Batch", "Interpolation"):
                     visit.open(name)
                     visit.tab.wait_for_load_state("networkidle")
