@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_server import Hub
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -176,7 +177,7 @@ def test_not_finite_stops_and_keeps_the_last_good_checkpoint(finished, options, 
     kept = load_file(tmp_path / "checkpoints" / "images-000000000104" / "model.safetensors")
     result = run([*options, "--output_dir", tmp_path, "--resume_from_checkpoint", "latest", "--penalty_gamma", "1e40"])
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "a loss is not finite" in result.stderr and "images-000000000104" in result.stderr
+    assert "is not finite" in result.stderr and "images-000000000104" in result.stderr
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["images-000000000104"]
     assert all(value.isfinite().all() for value in kept.values())
 
@@ -197,6 +198,27 @@ def test_a_full_disk_keeps_the_checkpoint_before(options, tmp_path, sample_kimg,
     assert not list(tmp_path.rglob(".*"))  # nothing half-written
     again = run(arguments)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_run_publishes_itself_or_says_so_before_it_starts(options, tmp_path):
+    with Hub() as hub:
+        online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        online |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"}
+        arguments = [*options, "--max_train_kimg", "0.016", "--push_to_hub", "--hub_model_id", "me/faces"]
+        command = [sys.executable, ROOT / "train" / "train.py", *arguments, "--output_dir"]
+        good, wrong = (
+            subprocess.run(
+                [*command, tmp_path / token], env=ENV | online | {"HF_TOKEN": token}, capture_output=True, text=True
+            )
+            for token in ("hf_me", "hf_wrong")
+        )
+        assert good.returncode == 0 and "published: " in good.stdout, good.stderr
+        files = hub.repos["me/faces"].files()
+        assert files["model.safetensors"] == (tmp_path / "hf_me" / "weights" / "model.safetensors").read_bytes()
+        assert b'"hub_model_id"' in files["training.json"] and str(tmp_path).encode() not in files["training.json"]
+        assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
+        assert "HF_TOKEN" in wrong.stderr and "hf_wrong" not in wrong.stderr + wrong.stdout
+        assert not (tmp_path / "hf_wrong" / "metrics.jsonl").exists()
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(options, tmp_path):
@@ -227,6 +249,7 @@ def error_of(arguments: list, capsys) -> str:
         (["--resolution", "63"], "argument --resolution"),
         (["--unknown", "1"], "--unknown"),
         (["--push_to_hub"], "--hub_model_id"),
+        (["--report_to", "wandb"], "--report_to: wandb is not installed"),
         (["--resume_from_checkpoint", "images-7"], "--resume_from_checkpoint: no checkpoint in 'images-7'"),
         (["--init_from", "nowhere/at-all"], "--init_from"),
         (["--dataset_name", "a/b"], "--train_data_dir"),

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import importlib.util
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,9 +142,11 @@ class TrainConfig:
                 bounds = f"at least {low}" if high is None else f"from {low} to {high}"
                 found.append(f"--{field.name}: {value} is not {bounds}")
         if (self.train_data_dir is None) == (self.dataset_name is None):
-            found.append("--train_data_dir: give a folder or zip of pictures here, or a Hub dataset as --dataset_name")
+            found.append("--train_data_dir: give either a folder or zip of pictures here or --dataset_name, not both")
         if self.push_to_hub and not self.hub_model_id:
             found.append("--push_to_hub: give the repository as --hub_model_id name/model")
+        if self.report_to != "none" and importlib.util.find_spec(self.report_to) is None:
+            found.append(f"--report_to: {self.report_to} is not installed; pip install {self.report_to}")
         try:
             parse_policy(self.augment)
         except ValueError as error:

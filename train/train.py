@@ -10,6 +10,7 @@ same 64 seeds), metrics.jsonl, checkpoints/, and reals.png and fakes_init.png, t
 """
 
 import os
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -157,6 +158,8 @@ def main(argv: list[str] | None = None) -> int:
         return interrupted
     except (TrainingError, CheckpointError, publish.PublishError) as error:
         complaint = str(error)
+    except KeyboardInterrupt:  # before the first step; later it is saved
+        complaint, code = "interrupted before the training began", 128 + signal.SIGINT
     except OSError as error:
         complaint = (
             f"--output_dir: '{config.output_dir}' can no longer be written ({error.strerror or error}); "

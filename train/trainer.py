@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -200,11 +201,11 @@ class Trainer:
         """Read the statistics, which waits for the device; a line in metrics.jsonl and for the trackers."""
         progress = self.progress
         means = (self.accelerator.reduce(progress.sums, "mean") / progress.count).tolist()
-        if not all(map(math.isfinite, means)):
+        if not all(map(math.isfinite, means)) or not self.finite():
             kept = next((f"'{path}'" for path in reversed(checkpoints(self.folder / "checkpoints"))), "none yet")
             raise TrainingError(
-                f"a loss is not finite at {progress.seen / 1000:g} kimg; lower --learning_rate or raise "
-                f"--penalty_gamma and go on from the last good checkpoint ({kept})"
+                f"a loss or a weight is not finite at {progress.seen / 1000:g} kimg; lower --learning_rate or "
+                f"raise --penalty_gamma and go on from the last good checkpoint ({kept})"
             )
         line = {"kimg": progress.seen / 1000} | {name: round(value, 5) for name, value in zip(STATS, means)}
         line |= {"lr": self.opt_g.param_groups[0]["lr"], "hours": round(progress.seconds / 3600, 4)}
@@ -217,6 +218,11 @@ class Trainer:
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             self.bar.set_postfix({name: f"{line[name]:.3f}" for name in STATS[:4]}, refresh=False)
+
+    def finite(self) -> bool:
+        """Whether all parameters are finite, so that a checkpoint is worth keeping."""
+        parameters = [*self.G.parameters(), *self.D.parameters()]
+        return bool(torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all())
 
     def save(self) -> None:
         """A checkpoint to go on from and a snapshot of the generator to use."""
@@ -252,8 +258,14 @@ class Trainer:
     def run(self) -> int:
         """Train to the end; returns 0, or 128 + the signal's number after an interruption."""
         config, progress, interrupt = self.config, self.progress, Interrupt()
+        pace = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs fewer lines than a terminal
         self.bar = tqdm(
-            total=int(self.limit), initial=progress.seen, unit="img", unit_scale=True, disable=not self.main
+            total=int(self.limit),
+            initial=progress.seen,
+            unit="img",
+            unit_scale=True,
+            mininterval=pace,
+            disable=not self.main,
         )
         clock, stopped = time.perf_counter(), False
         while progress.seen < self.limit and not stopped:
