@@ -27,7 +27,7 @@ PRESETS: dict[str, dict] = {
         loss="bce", d_channels=64, d_kernel_size=4, d_norm="batch", minibatch_std=False, penalty_gamma=0.0,
         augment="none", ema_kimg=0.0, init="normal", learning_rate=2e-4, adam_beta1=0.5, adam_beta2=0.999,
     ),
-    "fast": dict(g_channels=48, penalty_interval=4, max_train_kimg=300.0),
+    "fast": dict(g_channels=48, ema_kimg=20.0, max_train_kimg=300.0),
 }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ class TrainConfig:
 
     loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Training", choices=LOSSES)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Training", low=0)
-    penalty_interval: int = option(1, "steps between penalties (the weight grows to match)", group="Training", low=1)
+    penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Training", low=1)
     augment: str = option("color,translation", "of color, translation, cutout; or none", group="Training")
     train_batch_size: int = option(64, "images per device and step", group="Training", low=2)
     gradient_accumulation_steps: int = option(1, "batches per optimizer step", group="Training", low=1)
@@ -83,7 +83,7 @@ class TrainConfig:
     lr_warmup_kimg: float = option(0.0, "rates grow from 0 over this many kimg", group="Training", low=0)
     adam_beta1: float = option(0.0, "Adam's momentum", group="Training", low=0, high=0.9999)
     adam_beta2: float = option(0.99, "Adam's second momentum", group="Training", low=0, high=0.99999)
-    ema_kimg: float = option(20.0, "half-life of the generator's moving average; 0 for none", group="Training", low=0)
+    ema_kimg: float = option(50.0, "half-life of the generator's moving average; 0 for none", group="Training", low=0)
     ema_rampup: float = option(0.05, "early half-life as a part of the images seen", group="Training", low=0)
     mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it", group="Training",
                                   choices=("auto", "no", "bf16"))

@@ -241,7 +241,6 @@ class Trainer:
             "hours": round(progress.seconds / 3600, 3),
             "img_per_s": round(progress.seen / max(progress.seconds, 1e-9), 1),
             "device": f"{self.accelerator.num_processes} x {export.device_name(self.accelerator.device)}",
-            "precision": self.accelerator.mixed_precision,
             "dataset": {
                 "name": data.name,
                 "images": len(data.images),
@@ -251,7 +250,7 @@ class Trainer:
                 "provenance": self.config.data_provenance,
             },
             "parameters": self.parameters,
-            "config": self.config.public(),
+            "config": self.config.public() | {"mixed_precision": self.accelerator.mixed_precision},
             "versions": {"torch": torch.__version__, "accelerate": accelerate.__version__},
         }
 
