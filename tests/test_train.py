@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hub_server import Hub
 from PIL import Image
 from safetensors.torch import load_file
@@ -221,6 +222,29 @@ def test_a_run_publishes_itself_or_says_so_before_it_starts(options, tmp_path):
         assert not (tmp_path / "hf_wrong" / "metrics.jsonl").exists()
 
 
+def test_the_best_generator_is_kept_over_a_resume(options, tmp_path):
+    class Mean(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.adaptive_avg_pool2d(x.float() / 255, 2).flatten(1)
+
+    torch.jit.script(Mean()).save(str(tmp_path / "features.pt"))
+    arguments = [*options, "--output_dir", tmp_path / "out", "--feature_extractor", tmp_path / "features.pt"]
+    arguments += ["--metric_kimg", "0.1", "--metric_samples", "200", "--learning_rate", "0.01"]
+    for limit in ("0.2", "0.4"):
+        result = run([*arguments, "--max_train_kimg", limit, "--resume_from_checkpoint", "latest"])
+        assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out" / "quality.jsonl").read_text().splitlines()]
+    assert [line["kimg"] for line in lines] == [0.104, 0.2, 0.304, 0.4]
+    best = min(lines, key=lambda line: line["kid"])
+    weights = tmp_path / "out" / "weights"
+    assert json.loads((weights / "metrics.json").read_text()) == best
+    assert json.loads((weights / "training.json").read_text())["kimg"] == best["kimg"]
+    assert (weights / "model.safetensors").read_bytes() == (tmp_path / "out/best/model.safetensors").read_bytes()
+    grid = image_grid(Generator.from_pretrained(weights).generate(range(64)))
+    assert grid.tobytes() == Image.open(weights / "samples.png").tobytes()
+    assert f"{best['num_samples']:,} drawn faces" in (weights / "README.md").read_text()
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(options, tmp_path):
     result = run([*options, "--output_dir", tmp_path / "new", "--dry_run"])
     assert result.returncode == 0 and not (tmp_path / "new").exists()
@@ -248,6 +272,7 @@ def error_of(arguments: list, capsys) -> str:
         (["--augment", "rotate"], "--augment: 'rotate' is not one of"),
         (["--resolution", "63"], "argument --resolution"),
         (["--unknown", "1"], "--unknown"),
+        (["--feature_extractor", "nowhere.pt"], "--feature_extractor: 'nowhere.pt' cannot be read"),
         (["--push_to_hub"], "--hub_model_id"),
         (["--report_to", "wandb"], "--report_to: wandb is not installed"),
         (["--resume_from_checkpoint", "images-7"], "--resume_from_checkpoint: no checkpoint in 'images-7'"),

@@ -52,6 +52,10 @@ class TrainConfig:
     checkpointing_kimg: float = option(25.0, "kimg between checkpoints", group="Output", low=0.001)
     checkpoints_total_limit: int = option(2, "checkpoints kept", group="Output", low=1)
     resume_from_checkpoint: str | None = option(None, "'latest' or a checkpoint folder to go on from", group="Output")
+    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measures KID on the "
+                                           "way and keeps the best generator", group="Output")
+    metric_kimg: float = option(50.0, "kimg between measurements", group="Output", low=0.001)
+    metric_samples: int = option(5000, "faces drawn for a measurement", group="Output", low=100)
     report_to: str = option("none", "experiment tracker", group="Output",
                             choices=("none", "tensorboard", "trackio", "wandb"))
     dry_run: bool = option(False, "print the plan and stop", group="Output")
@@ -102,7 +106,8 @@ class TrainConfig:
 
     def public(self) -> dict:
         """The options without local paths and without None, for what others will read."""
-        private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run")
+        private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
+                   "feature_extractor")  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property

@@ -93,8 +93,11 @@ def save_progress(grids: list[Path], path: Path, columns: int = 5) -> None:
     save_image(frames[0], path, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=75)
 
 
-def save_weights(generator: Generator, folder: Path, training: dict) -> None:
-    """Write config.json, model.safetensors and training.json into ``folder`` whole: a new folder takes its place."""
+def save_weights(generator: Generator, folder: Path, training: dict, metrics: dict | None = None) -> None:
+    """Write config.json, model.safetensors, training.json and, if known, metrics.json into ``folder``.
+
+    Whole: a new folder takes the place of the old one.
+    """
     temporary, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     for path in (temporary, old):
         shutil.rmtree(path, ignore_errors=True)
@@ -102,6 +105,8 @@ def save_weights(generator: Generator, folder: Path, training: dict) -> None:
     shutil.copymode(temporary / "config.json", temporary / "model.safetensors")  # not for the owner alone
     (temporary / "README.md").unlink(missing_ok=True)  # the mixin's stub; train.publish writes the card
     write_text(json.dumps(training, indent=2) + "\n", temporary / "training.json")
+    if metrics:
+        write_text(json.dumps(metrics, indent=2) + "\n", temporary / "metrics.json")
     if folder.exists():
         folder.rename(old)
     temporary.rename(folder)

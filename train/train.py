@@ -9,6 +9,7 @@ Leaves in --output_dir: weights/ (the generator to load, publish or serve, with 
 same 64 seeds), metrics.jsonl, checkpoints/, and reals.png and fakes_init.png, the two ends before training.
 """
 
+import json
 import os
 import signal
 import sys
@@ -117,6 +118,8 @@ def set_up(config: TrainConfig) -> Trainer:
         trainer = Trainer(config, accelerator, data, *build_networks(config))
     except DataError as error:
         raise TrainingError(f"--train_batch_size: {error}") from error
+    except ValueError as error:
+        raise TrainingError(f"--feature_extractor: {error}") from error
     if not config.dry_run:
         trainer.start(checkpoint)
         if config.resume_from_checkpoint and not checkpoint:
@@ -131,7 +134,13 @@ def finish(trainer: Trainer) -> None:
     """Complete the weights folder with pictures and card, and publish it if asked to."""
     config, weights = trainer.config, trainer.folder / "weights"
     grids = [trainer.folder / "fakes_init.png", *sorted((trainer.folder / "samples").glob("*.png"))]
-    export.save_pictures(trainer.ema.model, weights, trainer.metrics, grids)
+    generator = trainer.ema.model
+    if trainer.monitor:  # the best one, which need not be the last
+        best = trainer.folder / "best"
+        generator = Generator.from_pretrained(best)
+        training, metrics = (json.loads((best / name).read_text()) for name in ("training.json", "metrics.json"))
+        export.save_weights(generator, weights, training, metrics)
+    export.save_pictures(generator, weights, trainer.metrics, grids)
     write_card(weights, config.hub_model_id)
     print(f"done: {trainer.progress.seen / 1000:g} kimg; the generator and its pictures are in '{weights}'")
     if config.push_to_hub:

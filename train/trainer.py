@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import signal
 import sys
 import time
 from dataclasses import asdict
@@ -23,10 +21,11 @@ from train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from train.config import TrainConfig
 from train.data import Batches, ImageSet
 from train.ema import EMA
+from train.interrupt import Interrupt
 from train.losses import accuracies, discriminator_loss, generator_loss, gradient_penalty
+from train.monitor import Monitor
 
 STATS = ("loss_d", "loss_g", "accuracy_real", "accuracy_fake", "penalty")
-STOP_EVERY = 8  # steps between the ranks' agreeing on a stop signal
 
 
 class TrainingError(RuntimeError):
@@ -45,35 +44,6 @@ class Progress:
 
     def load_state_dict(self, state: dict) -> None:
         vars(self).update(state, sums=state["sums"].to(self.sums.device))
-
-
-class Interrupt:
-    """Remembers SIGINT or SIGTERM until the step is done; a second signal ends the program at once.
-
-    `accelerate launch` does not pass SIGTERM on to the one process it starts, so losing the launcher counts as well.
-    """
-
-    def __init__(self) -> None:
-        self.signum = 0
-        self.launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self.remember)
-
-    def remember(self, signum: int, frame) -> None:
-        self.signum = signum
-        signal.signal(signum, signal.SIG_DFL)
-
-    def requested(self, accelerator: Accelerator, step: int) -> bool:
-        """True on all ranks at the same step, once any of them got a signal."""
-        if self.launcher not in (None, os.getppid()):
-            self.signum = self.signum or signal.SIGTERM
-        if accelerator.num_processes == 1:
-            return self.signum > 0
-        if step % STOP_EVERY:
-            return False
-        flag = torch.tensor(float(self.signum), device=accelerator.device)
-        self.signum = int(accelerator.gather(flag[None]).max())
-        return self.signum > 0
 
 
 class Trainer:
@@ -113,6 +83,7 @@ class Trainer:
         )
         self.fixed_z = latents_from_seeds(export.GRID_SEEDS, config.latent_dim).to(accelerator.device)
         self.metrics: list[dict] = []
+        self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.feature_extractor else None
         set_seed(config.seed, device_specific=True)  # another z and augmentation on each rank
 
     def describe(self) -> str:
@@ -145,6 +116,8 @@ class Trainer:
                 grid.unlink()
         self.metrics = export.read_metrics(self.folder / "metrics.jsonl", self.progress.seen)
         export.write_text("".join(json.dumps(line) + "\n" for line in self.metrics), self.folder / "metrics.jsonl")
+        if self.monitor:
+            self.monitor.start(self.progress.seen)
         if not checkpoint:
             reals = torch.from_numpy(self.data.images[:64].copy()).permute(0, 3, 1, 2) / 127.5 - 1
             export.save_image(image_grid(to_images(reals)), self.folder / "reals.png")
@@ -286,10 +259,15 @@ class Trainer:
             save = stopped or self.due(config.checkpointing_kimg)
             if save or self.due(config.log_kimg):
                 self.log()
-            if self.main and (save or self.due(config.sample_kimg)):
+            if self.main and (save or self.due(config.sample_kimg) or self.due(config.metric_kimg)):
                 self.ema.calibrate(config.latent_dim)
             if self.main and self.due(config.sample_kimg):
                 export.save_image(self.grid(), self.folder / "samples" / f"{progress.seen:012d}.png")
+            if self.main and self.monitor and self.due(config.metric_kimg):
+                quality = self.monitor.measure(self.ema.model, self.record())
+                self.bar.write(
+                    f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}"
+                )
             if save:
                 self.save()
         self.bar.close()

@@ -1,0 +1,47 @@
+"""Watches the quality of a training and keeps the best generator apart from the latest."""
+
+import json
+from pathlib import Path
+
+from model import Generator
+
+from .config import TrainConfig
+from .data import ImageSet
+from .evaluate import evaluate, load_extractor
+from .export import read_metrics, save_weights, write_text
+
+
+class Monitor:
+    """Measures a generator against the training images and keeps the one with the lowest KID in ``folder``/best.
+
+    Writes a line to quality.jsonl each time, with the content of metrics.json.
+
+    Raises:
+        ValueError: the file of ``--feature_extractor`` is no TorchScript module from images to features.
+    """
+
+    def __init__(self, config: TrainConfig, data: ImageSet, folder: Path, device) -> None:
+        self.config, self.data, self.folder = config, data, folder
+        self.extractor = load_extractor(config.feature_extractor, device)
+        self.lines: list[dict] = []
+
+    def start(self, seen: int) -> None:
+        """Go on after ``seen`` images; lines after them are dropped."""
+        self.lines = read_metrics(self.folder / "quality.jsonl", seen)
+        write_text("".join(json.dumps(line) + "\n" for line in self.lines), self.folder / "quality.jsonl")
+
+    def measure(self, generator: Generator, record: dict) -> dict:
+        """Measure, write it down, keep the generator if none was better; ``record`` is its training.json."""
+        line = evaluate(
+            generator,
+            self.data,
+            self.extractor,
+            num_samples=self.config.metric_samples,
+            cache_dir=self.config.cache_dir,
+        ) | {"kimg": record["kimg"]}
+        if all(line["kid"] < earlier["kid"] for earlier in self.lines):
+            save_weights(generator, self.folder / "best", record, line)
+        self.lines.append(line)
+        with (self.folder / "quality.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        return line
