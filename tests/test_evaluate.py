@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from model import Generator
 from train.data import prepare
 from train.evaluate import draw, evaluate, frechet_distance, kid, load_extractor, main, manifold_metrics
+from train.neighbours import pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -353,3 +354,24 @@ def test_numbers_agree_with_the_quality_meter(tmp_path: Path) -> None:
     assert found["num_samples"] == want["n"] == 400
     for key in ("fd", "kid", "precision", "recall", "density", "coverage", "nearest"):
         assert found[key] == pytest.approx(want[key], rel=0.01), key
+
+
+def test_neighbours_finds_the_copied_picture(tmp_path):
+    class Flat(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.adaptive_avg_pool2d(x.float(), 8).flatten(1)
+
+    torch.jit.script(Flat()).save(str(tmp_path / "features.pt"))
+    torch.manual_seed(0)
+    generator = Generator(8, 4, 32)
+    generator.save_pretrained(tmp_path / "weights")
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for seed, face in enumerate(generator.generate(range(20))):
+        face.save(faces / f"{19 - seed:02d}.png")  # every face was in the training set
+    extractor = load_extractor(tmp_path / "features.pt")
+    picture = pairs(str(tmp_path / "weights"), str(faces), extractor, 8, tmp_path / "cache")
+    assert picture.size == (8 * 64, 32)
+    for i in range(8):
+        drawn, real = (picture.crop((i * 64 + x, 0, i * 64 + x + 32, 32)) for x in (0, 32))
+        assert drawn.tobytes() == real.tobytes()

@@ -1,0 +1,73 @@
+"""Show the nearest training picture beside each drawn face: a check for copying.
+
+    python -m train.neighbours weights --train_data_dir faces.zip --feature_extractor features.pt
+
+Writes neighbours.png: pairs of a drawn face (seeds 0 to 31) and the training picture with the nearest features, by the
+distances that `train.evaluate` measures with.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a file: train/ is first on the path, the project must be
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from PIL import Image
+
+from model import image_grid
+from model.hub import load_generator
+from train.data import DataError, default_cache_dir, prepare
+from train.evaluate import Extractor, draw, load_extractor, reference_features
+from train.export import save_image
+
+
+def nearest(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Index (N,) of the nearest row of ``real`` (M, F) for each row of ``fake`` (N, F)."""
+    return torch.cdist(fake, real).argmin(1)
+
+
+def pairs(weights: str, data: str, extractor: Extractor, count: int, cache_dir: Path | None = None) -> Image.Image:
+    """A grid of ``count`` pairs, eight to a row: the drawn face on the left, its nearest training picture right.
+
+    Raises:
+        ValueError: weights, data or features that cannot be had.
+    """
+    generator = load_generator(weights)
+    images = prepare(data, resolution=generator.image_size, cache_dir=cache_dir)
+    real = reference_features(images, len(images), extractor, 250, cache_dir or default_cache_dir())
+    fake = extractor(draw(generator, count, truncation=1.0, first_seed=0, batch_size=250), count, "Samples")
+    tiles = []
+    for face, i in zip(generator.generate(range(count)), nearest(fake, real).tolist()):
+        tiles.append(image_grid([face.convert("RGB"), Image.fromarray(images.images[i])], columns=2))
+    return image_grid(tiles, columns=8)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", help="weights folder")
+    parser.add_argument("--train_data_dir", required=True, help="folder or zip that the weights were trained on")
+    parser.add_argument("--feature_extractor", metavar="FILE", help="TorchScript module (default: Inception)")
+    parser.add_argument("--count", type=int, default=32, help="faces drawn (default: 32)")
+    parser.add_argument("--cache_dir", type=Path, help="where decoded pictures are kept (default: the user's cache)")
+    parser.add_argument("--output", type=Path, default=Path("neighbours.png"), help="PNG (default: neighbours.png)")
+    args = parser.parse_args(argv)
+    if args.count < 1:
+        parser.error(f"--count: {args.count} is not at least 1")
+    if args.output.suffix != ".png" or not args.output.resolve().parent.is_dir():
+        parser.error(f"--output: '{args.output}' is not a .png in a folder that exists")
+    try:
+        extractor = load_extractor(args.feature_extractor)
+        picture = pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir)
+    except DataError as error:
+        parser.error(f"--train_data_dir: {error}")
+    except ValueError as error:
+        parser.error(str(error))
+    save_image(picture, args.output)
+    print(f"wrote '{args.output}'")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
