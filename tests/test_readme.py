@@ -41,7 +41,7 @@ def clone(tmp_path_factory) -> Path:
 
 
 def shell(text: str, folder: Path, **variables: str) -> str:
-    script = text.replace(".venv/bin/", f"{sys.prefix}/bin/")
+    script = re.sub(r"(^|\s)\.venv/bin/", rf"\1{sys.prefix}/bin/", text)
     env = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"} | variables
     result = subprocess.run(["bash", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr

@@ -92,12 +92,15 @@ def test_interrupted_and_resumed_equals_undisturbed(finished, options, tmp_path,
     arguments = [*options, "--output_dir", str(tmp_path)]
     command = [*LAUNCH, str(ROOT / "train" / "train.py"), *arguments]
     log = (tmp_path / "log").open("w+")
-    launcher = subprocess.Popen(command, env=ENV, stdout=log, stderr=log)
+    launcher = subprocess.Popen(command, env=ENV, stdout=log, stderr=log, start_new_session=True)
     deadline = time.time() + 120
     while not (tmp_path / "metrics.jsonl").is_file() or not (tmp_path / "metrics.jsonl").read_text():
         assert time.time() < deadline and launcher.poll() is None
         time.sleep(0.01)
-    launcher.send_signal(signum)  # the launcher alone: its child must notice
+    if signum == signal.SIGINT:
+        os.killpg(launcher.pid, signum)  # as a terminal does
+    else:
+        launcher.send_signal(signum)  # the launcher alone, as a scheduler may: its child must notice
     launcher.wait(60)
     while "interrupted at" not in (tmp_path / "log").read_text():
         assert time.time() < deadline, (tmp_path / "log").read_text()
