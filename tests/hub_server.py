@@ -22,6 +22,9 @@ class Repo:
     """Commits are whole trees, {path: bytes}; ``refs`` maps branches, tags and refs/pr/N to commits."""
 
     private: bool
+    sdk: str | None = None  # of a Space
+    variables: dict[str, str] = field(default_factory=dict)  # of a Space
+    tags: set[str] = field(default_factory=set)  # those of ``refs`` that are tags
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
@@ -95,7 +98,9 @@ class Hub:
             raise Refusal(403, f"You don't have the rights to create a {body.get('type', 'model')} under '{owner}'")
         if key in self.repos:
             raise Refusal(409, "You already created this repo", url=url)
-        self.repos[key] = Repo(private=body.get("visibility") == "private")
+        if kind == "spaces" and not body.get("sdk"):
+            raise Refusal(400, "A Space needs an sdk")
+        self.repos[key] = Repo(private=body.get("visibility") == "private", sdk=body.get("sdk"))
         self.repos[key].commit("main", {".gitattributes": b""}, "initial commit")
         return {"url": url}
 
@@ -118,11 +123,34 @@ class Hub:
         return answer
 
     def list_refs(self, kind, name, user, query, body):
-        refs = [
-            {"name": r, "ref": f"refs/heads/{r}", "targetCommit": c}
-            for r, c in self.repo(kind, name, user).refs.items()
-        ]
-        return {"branches": refs, "converts": [], "tags": [], "pullRequests": []}
+        repo = self.repo(kind, name, user)
+        branches, tags = [], []
+        for ref, sha in repo.refs.items():
+            is_tag = ref in repo.tags
+            path = f"refs/{'tags' if is_tag else 'heads'}/{ref}"
+            (tags if is_tag else branches).append({"name": ref, "ref": path, "targetCommit": sha})
+        return {"branches": branches, "converts": [], "tags": tags, "pullRequests": []}
+
+    def tag(self, kind, name, rev, user, query, body):
+        repo = self.writable(kind, name, user)
+        if body["tag"] in repo.refs:
+            raise Refusal(409, f"Reference already exists: {body['tag']}")
+        repo.refs[body["tag"]] = repo.resolve(rev)
+        repo.tags.add(body["tag"])
+        return {}
+
+    def list_variables(self, name, user, query, body):
+        return {
+            key: {"key": key, "value": value} for key, value in self.writable("spaces", name, user).variables.items()
+        }
+
+    def set_variable(self, name, user, query, body):
+        self.writable("spaces", name, user).variables[body["key"]] = body["value"]
+        return self.list_variables(name, user, query, body)
+
+    def delete_variable(self, name, user, query, body):
+        del self.writable("spaces", name, user).variables[body["key"]]
+        return self.list_variables(name, user, query, body)
 
     def branch(self, kind, name, branch, user, query, body):
         repo = self.writable(kind, name, user)
@@ -205,6 +233,10 @@ ROUTES = [
         ("GET", API + NAME + "/tree/([^/]+)", Hub.tree),
         ("GET", API + NAME + "/refs", Hub.list_refs),
         ("POST", API + NAME + "/branch/([^/]+)", Hub.branch),
+        ("POST", API + NAME + "/tag/([^/]+)", Hub.tag),
+        ("GET", "/api/spaces/" + NAME + "/variables", Hub.list_variables),
+        ("POST", "/api/spaces/" + NAME + "/variables", Hub.set_variable),
+        ("DELETE", "/api/spaces/" + NAME + "/variables", Hub.delete_variable),
         ("POST", API + NAME + "/preupload/([^/]+)", Hub.preupload),
         ("POST", API + NAME + "/commit/([^/]+)", Hub.commit),
         ("POST", "/(datasets/|spaces/)?" + NAME + r"\.git/info/lfs/objects/batch", Hub.lfs_batch),
@@ -278,4 +310,4 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    do_GET = do_HEAD = do_POST = do_PUT = answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer

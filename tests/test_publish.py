@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TOKEN, YOURS, ID = "hf_secretOfMine", "hf_secretOfYours", "me/anime-dcgan"
 PICTURES = ["samples.png", "interpolation.png", "losses.png", "progress.webp"]
 UPLOADED = {"README.md", "config.json", "model.safetensors", "training.json", "metrics.json", *PICTURES}
+CODE = {f"anime_dcgan/{path.name}": path for path in (ROOT / "model").glob("*.py")}
+ALONGSIDE = {"LICENSE": ROOT / "LICENSE", "handler.py": ROOT / "train" / "hub_files" / "handler.py", **CODE}
 TRAINING = {
     "kimg": 500.0,
     "images_seen": 500_032,
@@ -210,7 +212,8 @@ def test_what_is_pushed_comes_back(hub, session, weights, tmp_path):
     sha = repo.refs["main"]
     assert url == f"{hub.url}/{ID}/commit/{sha}"
     assert repo.messages == ["initial commit", "Upload the generator"]  # one commit
-    assert repo.files().keys() - {".gitattributes"} == UPLOADED
+    assert repo.files().keys() - {".gitattributes"} == UPLOADED | ALONGSIDE.keys()
+    assert all(repo.files()[name] == path.read_bytes() for name, path in ALONGSIDE.items())
     assert all(repo.files()[name] == (weights / name).read_bytes() for name in UPLOADED)
     assert not repo.private
 
@@ -242,6 +245,29 @@ def test_what_is_pushed_comes_back(hub, session, weights, tmp_path):
     # Nothing has changed: no commit.
     status, again, err = session(TOKEN, weights, "--hub_model_id", ID)
     assert (status, again) == (0, url) and len(repo.messages) == 2, err
+
+
+def test_a_release_has_a_tag_and_what_is_gone_goes(hub, session, weights):
+    name = "me/released"
+    assert session(TOKEN, weights, "--hub_model_id", name, "--tag", "v1")[0] == 0
+    repo = hub.repos[name]
+    assert repo.tags == {"v1"} and repo.refs["v1"] == repo.refs["main"]
+
+    (weights / "metrics.json").unlink()
+    (weights / "directions.safetensors").write_bytes((weights / "model.safetensors").read_bytes())
+    status, _, err = session(TOKEN, weights, "--hub_model_id", name, "--tag", "v1")
+    assert status == 1 and "--tag: 'v1' exists already in 'me/released'" in only_sentence(err)
+    assert repo.refs["v1"] == repo.refs["main"] and len(repo.messages) == 2
+
+    repo.files()["notes.md"] = b"written on the Hub"
+    assert session(TOKEN, weights, "--hub_model_id", name, "--tag", "v2")[0] == 0
+    assert repo.files("v1").keys() - repo.files("v2").keys() == {"metrics.json"}
+    assert repo.files("v2").keys() - repo.files("v1").keys() == {"directions.safetensors"}
+    assert b"## Directions" in repo.files("v2")["README.md"] and "notes.md" in repo.files("v2")
+
+    # The same release under another name: a tag, and no commit.
+    assert session(TOKEN, weights, "--hub_model_id", name, "--tag", "v2.1")[0] == 0
+    assert repo.refs["v2.1"] == repo.refs["v2"] and len(repo.messages) == 3
 
 
 def test_branches_and_pull_requests(hub, session, weights, tmp_path):
@@ -418,6 +444,9 @@ def test_broken_weights_are_neither_loaded_nor_published(weights, capsys, kind, 
         (["{folder}", "--hub_model_id", "me/white space"], "--hub_model_id: 'me/white space'"),
         (["{folder}", "--hub_model_id", ID, "--hub_revision", "x", "--create_pr"], "--create_pr: "),
         (["{folder}", "--hub_model_id", ID, "--hub_revision", "0" * 40], "--hub_revision: '0000"),
+        (["{folder}", "--hub_model_id", ID, "--tag", "v 1"], "--tag: 'v 1' is not a name"),
+        (["{folder}", "--hub_model_id", ID, "--tag", "v1", "--create_pr"], "--tag: "),
+        (["{folder}", "--space", "faces"], "--space: 'faces' is not 'name/space'"),
         (["{folder}/nowhere", "--hub_model_id", ID], "weights_folder: no folder"),
         (["{folder}/checkpoint", "--card_only"], "weights_folder: no config.json"),
     ],

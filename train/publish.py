@@ -1,49 +1,44 @@
 #!/usr/bin/env python
-"""From a weights folder to a repository on the Hugging Face Hub: card, weights and pictures in one commit.
+"""From a weights folder to the Hugging Face Hub: card, weights, pictures and code in one commit; the page as a Space.
 
     HF_TOKEN=... python -m train.publish runs/anime-dcgan/weights --hub_model_id me/anime-dcgan
     python -m train.publish weights --hub_model_id me/anime-dcgan --hub_private_repo --hub_revision v2
     python -m train.publish weights --hub_model_id you/anime-dcgan --create_pr
+    python -m train.publish weights --hub_model_id me/anime-dcgan --tag v1 --space me/anime-faces
+    python -m train.publish --space me/anime-faces --dry_run
     python -m train.publish weights --card_only
 
-The repository and the branch are made where they are missing. The card, README.md, is written anew each time from
-config.json, training.json and metrics.json; one that was edited by hand is uploaded as it is (delete it for a new one).
+Repositories and the branch are made where they are missing. The card, README.md, is written anew each time from
+config.json, training.json and metrics.json; one that was edited by hand is uploaded as it is (delete it for a new
+one). What python -m train.to_onnx wrote goes along. What an earlier upload had and this one has not is deleted there.
+A Space that is published together with its model is pinned to that very commit.
 """
 
 import argparse
-import re
+import hashlib
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_session, get_token
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,  # of the client's transport library, whichever that is
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete
 
 from model import Generator
+from train import space
 from train.card import read_json, write_card
+from train.hub import CLIENT_ERRORS, PublishError, check_target, connect, failure
 
+ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ("config.json", "model.safetensors")
 PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
-# Nothing but these is ever uploaded, whatever else lies in the folder.
-FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json")
-FIRST_ANSWER_SECONDS = 10  # for the first question to the Hub
-SILENCE_SECONDS = 30  # without a byte after that; the client alone would wait for ever
-CLIENT_ERRORS = (HTTPError, OSError, RuntimeError, ValueError)
-
-
-class PublishError(RuntimeError):
-    """The Hub cannot be published to: why, and after a failed upload the command to try again. The folder is whole."""
+# Nothing but these of a weights folder is ever uploaded, whatever else lies in it.
+FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", "directions.safetensors")
+ONNX = ("onnx/model.onnx", "onnx/latents.json")
+PACKAGE = "anime_dcgan"  # what model/ is called in other code, handler.py on the Hub included
 
 
 def check_weights(folder: str | Path) -> None:
@@ -65,112 +60,70 @@ def check_weights(folder: str | Path) -> None:
         raise ValueError(f"weights_folder: {error}") from None
 
 
-def check_target(repo_id: str, revision: str | None = None, create_pr: bool = False) -> None:
-    """Refuse what can be no place to upload to, without asking the Hub.
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the weights in hexadecimal; ONNX files say by it which weights they were made of."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def model_files(folder: str | Path) -> dict[str, Path]:
+    """What a model repository consists of: names there, and the files here; the card may yet have to be written.
 
     Raises:
-        ValueError: one sentence that names the option.
+        ValueError: the ONNX file is of other weights; one sentence.
     """
-    try:
-        validate_repo_id(repo_id)
-        if repo_id.count("/") != 1:
-            raise HFValidationError
-    except HFValidationError:
-        raise ValueError(
-            f"--hub_model_id: '{repo_id}' is not 'name/model' of letters, digits, '-', '_' and '.'"
-        ) from None
-    if create_pr and revision:
-        raise ValueError("--create_pr: a pull request goes to the main branch; leave out --hub_revision")
-    if revision and re.fullmatch("[0-9a-f]{40}", revision):
-        raise ValueError(f"--hub_revision: '{revision}' is a commit, which cannot be added to; give a branch")
+    folder = Path(folder)
+    files = {name: folder / name for name in FILES if (folder / name).is_file() or name == "README.md"}
+    if (folder / "onnx" / "model.onnx").is_file():
+        if weights_digest(folder).encode() not in (folder / "onnx" / "model.onnx").read_bytes():
+            again = shlex.join(["python", "-m", "train.to_onnx", str(folder)])
+            raise ValueError(f"weights_folder: onnx/model.onnx was made of other weights; make it anew: {again}")
+        files |= {name: folder / name for name in ONNX}
+        files["onnx/latents.mjs"] = ROOT / "train" / "hub_files" / "latents.mjs"
+    files["LICENSE"] = ROOT / "LICENSE"
+    files["handler.py"] = ROOT / "train" / "hub_files" / "handler.py"
+    return files | {f"{PACKAGE}/{path.name}": path for path in sorted((ROOT / "model").glob("*.py"))}
 
 
-def _reason(error: Exception, repo_id: str, revision: str | None, endpoint: str) -> str:
-    """What went wrong and what to do about it, in a sentence."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    if status == 401 and not isinstance(error, RevisionNotFoundError):
-        return "HF_TOKEN: the Hub does not accept this token; make a new one with write permission in its settings"
-    if status == 403:
-        return f"--hub_model_id: this token may not write to '{repo_id}'; take one that may, or offer it by --create_pr"
-    if isinstance(error, RepositoryNotFoundError):
-        return f"--hub_model_id: there is no '{repo_id}' that this token can see; check the name"
-    if isinstance(error, RevisionNotFoundError):
-        return f"--hub_revision: there is no '{revision}' in '{repo_id}'; give a branch, it is made where it is missing"
-    if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE: uploads are switched off by this variable; unset it"
-    if status:
-        message = (error.server_message or "no reason given").strip().partition("\n")[0]
-        return f"{endpoint} answered with error {status} ({message}); wait a little"
-    message = str(error).strip().partition("\n")[0] or type(error).__name__
-    return f"HF_ENDPOINT: the upload to {endpoint} broke off ({message}); check the connection"
-
-
-def _failure(error: Exception, api: HfApi, repo_id: str, revision: str | None) -> PublishError:
-    return PublishError(_reason(error, repo_id, revision, api.endpoint).replace(api.token, "***"))
-
-
-def connect(
-    repo_id: str,
-    *,
-    private: bool = False,
-    revision: str | None = None,
-    create_pr: bool = False,
-    token: str | None = None,
-) -> HfApi:
-    """Make sure that uploads can go to a repository; make it and the branch where they are missing.
-
-    For the start of a long run, so that it does not end in front of a closed door. Arguments as in ``push``; a pull
-    request needs the repository to be there.
-
-    Raises:
-        ValueError: the target cannot be; nothing was asked of the Hub.
-        PublishError: no token, no such repository or no way in; one sentence.
-    """
-    check_target(repo_id, revision, create_pr)
-    token = token or get_token()
-    if not token:
-        raise PublishError("HF_TOKEN: no token for the Hub; set it, or log in by 'hf auth login'")
-    api = HfApi(token=token)
-    get_session().timeout = SILENCE_SECONDS
-    is_pull_request = create_pr or (revision or "").startswith("refs/")
-    try:
-        try:
-            info = api.model_info(repo_id, timeout=FIRST_ANSWER_SECONDS)  # not retried: a dead endpoint is known soon
-        except RepositoryNotFoundError:
-            if is_pull_request:
-                raise
-            api.create_repo(repo_id, private=private or None, exist_ok=True)
-        else:
-            if private and not info.private:
-                raise PublishError(f"--hub_private_repo: '{repo_id}' is public already; change that in its settings")
-        if is_pull_request:
-            api.model_info(repo_id, revision=revision, timeout=FIRST_ANSWER_SECONDS)
-        elif revision:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-    except PublishError:
-        raise
-    except CLIENT_ERRORS as error:
-        raise _failure(error, api, repo_id, revision) from None
-    return api
-
-
-def retry_command(folder: str | Path, repo_id: str, private: bool, revision: str | None, create_pr: bool) -> str:
-    """The command that does the same upload again."""
-    words = ["python", "-m", "train.publish", str(folder), "--hub_model_id", repo_id]
-    words += ["--hub_private_repo"] * private + ["--create_pr"] * create_pr
-    return shlex.join(words + (["--hub_revision", revision] if revision else []))
-
-
-def push(
+def upload_model(
     folder: str | Path,
     repo_id: str,
     *,
     private: bool = False,
     revision: str | None = None,
     create_pr: bool = False,
+    tag: str | None = None,
     token: str | None = None,
     commit_message: str = "Upload the generator",
-) -> str:
+) -> CommitInfo:
+    """As ``push``, for whoever wants to know the commit: its ``oid`` is the 40 hexadecimal digits."""
+    check_target(repo_id, revision, create_pr, tag)
+    check_weights(folder)
+    files = model_files(folder)
+    write_card(folder, repo_id)
+    api = connect(repo_id, private=private, revision=revision, create_pr=create_pr, token=token)
+    try:
+        if tag and tag in {ref.name for ref in api.list_repo_refs(repo_id).tags}:
+            raise PublishError(f"--tag: '{tag}' exists already in '{repo_id}'; give the next one")
+        there = {file.rfilename for file in api.model_info(repo_id, revision=revision).siblings}
+        ours = {name for name in there if name in FILES or name.startswith(("onnx/", f"{PACKAGE}/"))}
+        commit = api.create_commit(  # not upload_folder, which may split a slow upload into several commits
+            repo_id,
+            [CommitOperationAdd(name, path) for name, path in files.items()]
+            + [CommitOperationDelete(name) for name in sorted(ours - files.keys())],  # of earlier weights
+            commit_message=commit_message,
+            revision=revision,
+            create_pr=create_pr,
+        )
+        if tag:
+            api.create_tag(repo_id, tag=tag, revision=commit.oid)
+    except PublishError:
+        raise
+    except CLIENT_ERRORS as error:
+        raise failure(error, api, repo_id, revision) from None
+    return commit
+
+
+def push(folder: str | Path, repo_id: str, **options) -> str:
     """Write the card and upload a weights folder in one commit; where nothing has changed, none is made.
 
     Args:
@@ -179,6 +132,7 @@ def push(
         private: make the repository private; one that is public already is refused.
         revision: branch, made where it is missing, or an open pull request as "refs/pr/1".
         create_pr: open a pull request instead of writing to the main branch.
+        tag: name of a release, new, for the commit.
         token: default is HF_TOKEN or the login of ``hf auth login``.
         commit_message: first line of the commit.
 
@@ -187,63 +141,89 @@ def push(
 
     Raises:
         ValueError: the folder or the target cannot be; nothing was asked of the Hub.
-        PublishError: no token, or the upload failed.
+        PublishError: no token, or the upload failed; ends with the command that tries again.
     """
-    folder = Path(folder)
-    check_target(repo_id, revision, create_pr)
-    check_weights(folder)
-    write_card(folder, repo_id)
-    try:
-        api = connect(repo_id, private=private, revision=revision, create_pr=create_pr, token=token)
-        try:
-            commit = api.create_commit(  # not upload_folder, which may split a slow upload into several commits
-                repo_id,
-                [CommitOperationAdd(name, folder / name) for name in FILES if (folder / name).is_file()],
-                commit_message=commit_message,
-                revision=revision,
-                create_pr=create_pr,
-            )
-        except CLIENT_ERRORS as error:
-            raise _failure(error, api, repo_id, revision) from None
-    except PublishError as error:
-        retry = retry_command(folder, repo_id, private, revision, create_pr)
-        raise PublishError(f"{error}. '{folder}' is whole; to retry: {retry}") from None
+    words = ["python", "-m", "train.publish", str(folder), "--hub_model_id", repo_id]
+    words += ["--hub_private_repo"] * bool(options.get("private")) + ["--create_pr"] * bool(options.get("create_pr"))
+    for option, name in (("revision", "--hub_revision"), ("tag", "--tag")):
+        words += [name, options[option]] if options.get(option) else []
+    with retrying(folder, words):
+        commit = upload_model(folder, repo_id, **options)
     return commit.pr_url or commit.commit_url
+
+
+@contextmanager
+def retrying(folder: str | Path, command: list[str]) -> Iterator[None]:
+    """Adds to a failed upload how to try again."""
+    try:
+        yield
+    except PublishError as error:
+        raise PublishError(f"{error}. '{folder}' is whole; to retry: {shlex.join(command)}") from None
+
+
+def show_plan(files: dict[str, Path], repo_id: str) -> None:
+    """List what would be uploaded: bytes (those of a card still to be written are not known) and names."""
+    print(f"{repo_id}:")
+    for name, path in files.items():
+        print(f"{path.stat().st_size if path.exists() else 'new':>12}  {name}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns 0, 1 where the upload failed, 2 for bad arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights_folder", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--hub_model_id", help="repository to upload to, as name/model")
-    parser.add_argument("--hub_private_repo", action="store_true", help="make the repository private")
+    parser.add_argument(
+        "weights_folder", type=Path, nargs="?", default=ROOT / "weights", help="default: weights/ of this repository"
+    )
+    parser.add_argument("--hub_model_id", help="model repository to upload to, as name/model")
+    parser.add_argument("--hub_private_repo", action="store_true", help="make the repositories private")
     parser.add_argument("--hub_revision", help="branch to upload to (default: main)")
     parser.add_argument("--create_pr", action="store_true", help="open a pull request instead")
+    parser.add_argument("--tag", help="name of this release, such as v1")
+    parser.add_argument("--space", help="Space to upload the page to, as name/space; it draws with these weights")
     parser.add_argument("--commit_message", default="Upload the generator", help="first line of the commit")
     parser.add_argument("--card_only", action="store_true", help="write the card and upload nothing")
+    parser.add_argument("--dry_run", action="store_true", help="list the files and upload nothing")
     args = parser.parse_args(argv)
+    folder, commit = args.weights_folder, None
     try:
-        if not (args.hub_model_id or args.card_only):
+        if not (args.hub_model_id or args.space or args.card_only):
             raise ValueError("--hub_model_id: give the repository to upload to, as name/model")
+        if args.hub_model_id:
+            check_target(args.hub_model_id, args.hub_revision, args.create_pr, args.tag)
+        if args.space:
+            check_target(args.space, kind="space")
+            space.check_page()
+        check_weights(folder)
         if args.card_only:
-            check_weights(args.weights_folder)
-            print(write_card(args.weights_folder, args.hub_model_id))
-            return 0
-        url = push(
-            args.weights_folder,
-            args.hub_model_id,
-            private=args.hub_private_repo,
-            revision=args.hub_revision,
-            create_pr=args.create_pr,
-            commit_message=args.commit_message,
-        )
+            print(write_card(folder, args.hub_model_id))
+        elif args.dry_run:
+            if args.hub_model_id:
+                show_plan(model_files(folder), args.hub_model_id)
+            if args.space:
+                show_plan(space.space_files(folder), f"spaces/{args.space}")
+        else:
+            command = ["python", "-m", "train.publish", *(sys.argv[1:] if argv is None else argv)]
+            with retrying(folder, command):
+                if args.hub_model_id:
+                    commit = upload_model(
+                        folder,
+                        args.hub_model_id,
+                        private=args.hub_private_repo,
+                        revision=args.hub_revision,
+                        create_pr=args.create_pr,
+                        tag=args.tag,
+                        commit_message=args.commit_message,
+                    )
+                    print(commit.pr_url or commit.commit_url)
+                if args.space:
+                    model = (args.hub_model_id, commit.oid) if commit else None
+                    print(space.push_space(folder, args.space, model=model, private=args.hub_private_repo))
     except (ValueError, PublishError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     except OSError as error:
         print(f"publish: weights_folder: the card cannot be written ({error.strerror})", file=sys.stderr)
         return 2
-    print(url)
     return 0
 
 

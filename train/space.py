@@ -1,0 +1,95 @@
+"""The page as a Space on the Hugging Face Hub: exactly what app.py needs, pinned to the commit of its model."""
+
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+
+from train.hub import CLIENT_ERRORS, connect, failure
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
+FOLDERS = {"model": "*.py", ".page": "*"}
+# What the page draws with where the Hub does not answer, and the pictures of its README.
+WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png", "directions.safetensors")
+PRELOADED = "config.json,model.safetensors"
+VARIABLES = ("MODEL_ID", "MODEL_REVISION")
+
+
+def check_page() -> None:
+    """Make sure that this repository holds a page which a Space can start; ValueError, one sentence, if not."""
+    for name in PAGE:
+        if not (ROOT / name).is_file():
+            raise ValueError(f"--space: no {name} in '{ROOT}'; run this in a clone of the repository")
+    if RepoCard.load(ROOT / "README.md", ignore_metadata_errors=True).data.get("sdk") != "gradio":
+        raise ValueError("--space: README.md has no 'sdk: gradio' in its front matter, without which no Space starts")
+
+
+def space_files(folder: str | Path) -> dict[str, Path]:
+    """What the Space consists of: names there, and the files here; its weights are those of ``folder``."""
+    files = {name: ROOT / name for name in PAGE}
+    for name, pattern in FOLDERS.items():
+        files |= {f"{name}/{path.name}": path for path in sorted((ROOT / name).glob(pattern)) if path.is_file()}
+    return files | {f"weights/{name}": Path(folder, name) for name in WEIGHTS if Path(folder, name).is_file()}
+
+
+def space_readme(model: tuple[str, str] | None) -> bytes:
+    """README.md of the repository; with a ``model``, id and commit, its front matter asks for that beforehand."""
+    card = RepoCard.load(ROOT / "README.md")
+    if model:
+        card.data["preload_from_hub"] = [f"{model[0]} {PRELOADED} {model[1]}"]
+    return str(card).encode()
+
+
+def pin(api: HfApi, repo_id: str, model: tuple[str, str] | None) -> None:
+    """Let the Space load ``model`` and nothing newer; without one, what it carries. Each change restarts a Space."""
+    wanted = dict(zip(VARIABLES, model or ()))
+    present = {name: variable.value for name, variable in api.get_space_variables(repo_id).items()}
+    for name in VARIABLES:
+        if name in wanted and present.get(name) != wanted[name]:
+            api.add_space_variable(repo_id, name, wanted[name])
+        elif name in present and name not in wanted:
+            api.delete_space_variable(repo_id, name)
+
+
+def push_space(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    model: tuple[str, str] | None = None,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Upload the page in one commit, made only where something has changed.
+
+    Args:
+        folder: weights folder that the Space carries.
+        repo_id: "name/space"; made where it is missing.
+        model: id and 40-hex commit of a model on the Hub, for the Space to load without asking at its start.
+        private: make the Space private.
+        token: default is HF_TOKEN or the login of ``hf auth login``.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ValueError: there is no page to upload; nothing was asked of the Hub.
+        PublishError: no token, or the upload failed; one sentence.
+    """
+    check_page()
+    files = space_files(folder)
+    api = connect(repo_id, private=private, token=token, kind="space")
+    try:
+        pin(api, repo_id, model)
+        there = {file.rfilename for file in api.space_info(repo_id).siblings}
+        ours = {name for name in there if name.startswith(("model/", "weights/", ".page/"))}
+        uploads = files | {"README.md": space_readme(model)}
+        commit = api.create_commit(
+            repo_id,
+            [CommitOperationAdd(name, content) for name, content in uploads.items()]
+            + [CommitOperationDelete(name) for name in sorted(ours - files.keys())],
+            repo_type="space",
+            commit_message="Upload the page",
+        )
+    except CLIENT_ERRORS as error:
+        raise failure(error, api, repo_id, kind="space") from None
+    return commit.commit_url
