@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
-from huggingface_hub.errors import RemoteEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from PIL.Image import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -138,7 +138,9 @@ class Generator(
                     local_files_only=local_files_only,
                     token=token,
                 )
-            except RemoteEntryNotFoundError:
+            except LocalEntryNotFoundError:  # not in the cache, and the Hub is out of reach
+                raise
+            except EntryNotFoundError:
                 raise ValueError(f"'{model_id}' {NO_SAFETENSORS}") from None
         elif not file.is_file():
             raise ValueError(f"'{model_id}' {NO_SAFETENSORS}")

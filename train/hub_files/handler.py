@@ -9,11 +9,13 @@ Answer: [{"seed": 7, "image": "<PNG in base64>"}, ...], one for each seed, in or
 
 import base64
 import io
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # anime_dcgan/ lies beside this file
 
@@ -53,7 +55,11 @@ class EndpointHandler:
 
     def __init__(self, path: str = "") -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.generator = Generator.from_pretrained(path or str(Path(__file__).resolve().parent)).to(device)
+        folder = Path(path) if path else Path(__file__).resolve().parent
+        # Not by from_pretrained, which needs a newer huggingface_hub than the service may have.
+        self.generator = Generator(**json.loads((folder / "config.json").read_text()))
+        load_model(self.generator, folder / "model.safetensors", strict=True, device=device)
+        self.generator.to(device).eval()
 
     def __call__(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         """Draw the faces of a request; ValueError, one sentence, where it cannot be understood."""
