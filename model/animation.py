@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from PIL.Image import Image, Resampling
 
 
@@ -36,6 +37,6 @@ def to_mp4(frames: Sequence[Image], *, size: int = 256, fps: int = 20) -> bytes:
         stream.pix_fmt = "yuv420p"
         for frame in frames:
             large = frame.convert("RGB").resize((size, size), Resampling.LANCZOS)
-            container.mux(stream.encode(av.VideoFrame.from_image(large)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(large), format="rgb24")))
         container.mux(stream.encode())
     return file.getvalue()

@@ -81,4 +81,5 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, image_channels, H, W) in [-1, 1] -> logits (N,)."""
-        return self.layers(x).flatten()
+        logits: Tensor = self.layers(x).flatten()
+        return logits

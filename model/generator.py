@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -72,7 +73,8 @@ class Generator(
 
     def forward(self, z: Tensor) -> Tensor:
         """``z`` (N, latent_dim) -> images (N, image_channels, image_size, image_size) in [-1, 1]."""
-        return self.layers(z[:, :, None, None])
+        images: Tensor = self.layers(z[:, :, None, None])
+        return images
 
     @torch.inference_mode()
     def generate(
@@ -95,10 +97,10 @@ class Generator(
         Raises:
             ValueError: both or neither of ``seeds`` and ``z``; a seed, ``z`` or truncation out of range.
         """
-        if (seeds is None) == (z is None):
-            raise ValueError("generate: give either seeds or z")
-        if z is None:
+        if seeds is not None and z is None:
             z = latents_from_seeds(seeds, self.latent_dim)
+        elif seeds is not None or z is None:
+            raise ValueError("generate: give either seeds or z")
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"z: shape {tuple(z.shape)} is not (N, {self.latent_dim})")
         parameter = next(self.parameters())
@@ -122,11 +124,11 @@ class Generator(
         token: str | bool | None,
         map_location: str = "cpu",
         strict: bool = True,
-        **model_kwargs,
+        **model_kwargs: Any,
     ) -> "Generator":
         # Not the mixin's own: that loads what fits of a file, and where there is none a pickle, which can run code.
         # Here every file must fit its config, whatever ``strict`` says.
-        file = Path(model_id, SAFETENSORS_SINGLE_FILE)
+        file: str | Path = Path(model_id, SAFETENSORS_SINGLE_FILE)
         if not Path(model_id).is_dir():
             try:
                 file = hf_hub_download(
@@ -142,7 +144,7 @@ class Generator(
                 raise
             except EntryNotFoundError:
                 raise ValueError(f"'{model_id}' {NO_SAFETENSORS}") from None
-        elif not file.is_file():
+        elif not Path(file).is_file():
             raise ValueError(f"'{model_id}' {NO_SAFETENSORS}")
         with torch.device("meta"):  # shapes only: a config that the file does not bear out must cost no memory
             model = cls(**model_kwargs)

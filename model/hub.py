@@ -74,7 +74,8 @@ def _download(model_id: str, revision: str | None) -> Path:
             raise TimeoutError from None
         if isinstance(answer, Exception):
             raise answer
-    return Path(answer).parent
+        folder = Path(answer).parent
+    return folder
 
 
 def _reason(error: Exception) -> str:

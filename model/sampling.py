@@ -20,7 +20,7 @@ def latents_from_seeds(seeds: Iterable[int], latent_dim: int) -> Tensor:
     Raises:
         ValueError: a seed that is not an integer in [0, 2**32 - 1].
     """
-    rows = []
+    rows: list[Tensor] = []
     for seed in seeds:
         if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED:
             raise ValueError(f"seed: {seed!r} is not an integer from 0 to {MAX_SEED}")

@@ -193,7 +193,7 @@ class Hub:
         return {}
 
     def commit(self, kind, name, rev, user, query, body):
-        create_pr = query.get("create_pr") == ["1"]
+        create_pr, path = query.get("create_pr") == ["1"], name if kind == "models" else f"{kind}/{name}"
         repo = (self.repo if create_pr else self.writable)(kind, name, user)
         files, message = dict(repo.files(rev)), ""
         for line in map(json.loads, body.splitlines()):
@@ -208,7 +208,7 @@ class Hub:
                 files = {p: d for p, d in files.items() if p != value["path"] and not p.startswith(value["path"] + "/")}
         number = next(n for n in itertools.count(1) if f"refs/pr/{n}" not in repo.refs)
         sha = repo.commit(f"refs/pr/{number}" if create_pr else rev, files, message)
-        answer = {"success": True, "commitOid": sha, "commitUrl": f"{self.url}/{name}/commit/{sha}"}
+        answer = {"success": True, "commitOid": sha, "commitUrl": f"{self.url}/{path}/commit/{sha}"}
         return answer | ({"pullRequestUrl": f"{self.url}/{name}/discussions/{number}"} if create_pr else {})
 
     def download(self, kind, name, rev, path, user, query, body):

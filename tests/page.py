@@ -15,10 +15,11 @@ OURS = ("MODEL_ID", "MODEL_REVISION", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN
 class Page:
     """``with Page(folder, MODEL_ID=...) as page:`` serves at ``page.url``; ``page.log()`` is what it has printed."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, app: Path = ROOT / "app.py", **variables: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
+        self.app = app
         self.url = f"http://127.0.0.1:{port}"
         self.file = folder / "page.log"
         inherited = {key: value for key, value in os.environ.items() if key not in OURS}
@@ -35,7 +36,7 @@ class Page:
         with self.file.open("w") as log:
             # From another directory, so that nothing depends on where the command is typed.
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py")],
+                [sys.executable, str(self.app)],
                 cwd=self.file.parent,
                 env=self.environment,
                 stdout=log,
