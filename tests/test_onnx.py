@@ -21,7 +21,7 @@ from PIL import Image
 from model import Generator, latents_from_seeds
 from train import to_onnx
 from train.card import write_card
-from train.publish import check_weights, model_files
+from train.weights import check_weights, model_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = list(range(16))

@@ -1,8 +1,10 @@
 """The way to the Hub: a client that answers in bounded time, and one sentence for everything that can go wrong."""
 
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from huggingface_hub import HfApi, get_session, get_token
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_session, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -16,7 +18,8 @@ from huggingface_hub.utils import validate_repo_id
 FIRST_ANSWER_SECONDS = 10  # for the first question to the Hub
 SILENCE_SECONDS = 30  # without a byte after that; the client alone would wait for ever
 CLIENT_ERRORS = (HTTPError, OSError, RuntimeError, ValueError)
-OPTIONS = {"model": "--hub_model_id", "space": "--space"}
+OPTIONS = {"model": "--hub_model_id", "space": "--space", "static": "--static_space"}
+SDKS = {"space": "gradio", "static": "static"}  # the two kinds of Spaces
 
 
 class PublishError(RuntimeError):
@@ -31,13 +34,14 @@ def check_target(
     Raises:
         ValueError: one sentence that names the option.
     """
+    what = "space" if kind in SDKS else "model"
     try:
         validate_repo_id(repo_id)
         if repo_id.count("/") != 1:
             raise HFValidationError
     except HFValidationError:
         raise ValueError(
-            f"{OPTIONS[kind]}: '{repo_id}' is not 'name/{kind}' of letters, digits, '-', '_' and '.'"
+            f"{OPTIONS[kind]}: '{repo_id}' is not 'name/{what}' of letters, digits, '-', '_' and '.'"
         ) from None
     if create_pr and revision:
         raise ValueError("--create_pr: a pull request goes to the main branch; leave out --hub_revision")
@@ -89,7 +93,7 @@ def connect(
     """Make sure that uploads can go to a repository; make it and the branch where they are missing.
 
     For the start of a long run, so that it does not end in front of a closed door. Arguments as in ``push``; a pull
-    request needs the repository to be there. ``kind`` is "model" or "space", a Gradio one.
+    request needs the repository to be there. ``kind`` is one of OPTIONS.
 
     Raises:
         ValueError: the target cannot be; nothing was asked of the Hub.
@@ -101,17 +105,17 @@ def connect(
         raise PublishError("HF_TOKEN: no token for the Hub; set it, or log in by 'hf auth login'")
     api = HfApi(token=token)
     get_session().timeout = SILENCE_SECONDS
+    repo_type = "space" if kind in SDKS else "model"
     is_pull_request = create_pr or (revision or "").startswith("refs/")
     try:
         try:
-            info = api.repo_info(
-                repo_id, repo_type=kind, timeout=FIRST_ANSWER_SECONDS
-            )  # not retried: a dead endpoint is known soon
+            # Not retried by the client: a dead endpoint is known soon.
+            info = api.repo_info(repo_id, repo_type=repo_type, timeout=FIRST_ANSWER_SECONDS)
         except RepositoryNotFoundError:
             if is_pull_request:
                 raise
-            sdk = "gradio" if kind == "space" else None
-            api.create_repo(repo_id, repo_type=kind, private=private or None, exist_ok=True, space_sdk=sdk)
+            options = {"repo_type": repo_type, "space_sdk": SDKS.get(kind), "private": private or None}
+            api.create_repo(repo_id, exist_ok=True, **options)
         else:
             if private and not info.private:
                 raise PublishError(f"--hub_private_repo: '{repo_id}' is public already; change that in its settings")
@@ -124,3 +128,20 @@ def connect(
     except CLIENT_ERRORS as error:
         raise failure(error, api, repo_id, revision, kind) from None
     return api
+
+
+def replace_files(
+    api: HfApi, repo_id: str, files: Mapping[str, Path | bytes], owned: Iterable[str], *, kind: str = "model", **options
+) -> CommitInfo:
+    """Upload ``files``, names there and content, in one commit; where nothing has changed, none is made.
+
+    Of the ``owned`` names, and names in ``owned`` folders ("onnx/"), those that are not among the files are deleted.
+    ``options`` go to ``create_commit``. Not upload_folder, which may split a slow upload into several commits.
+    """
+    repo_type = "space" if kind in SDKS else "model"
+    there = api.repo_info(repo_id, repo_type=repo_type, revision=options.get("revision")).siblings
+    names, folders = set(owned), tuple(name for name in owned if name.endswith("/"))
+    gone = {f.rfilename for f in there if f.rfilename in names or f.rfilename.startswith(folders)} - files.keys()
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    operations += [CommitOperationDelete(name) for name in sorted(gone)]
+    return api.create_commit(repo_id, operations, repo_type=repo_type, **options)

@@ -6,6 +6,7 @@
     python -m train.publish weights --hub_model_id you/anime-dcgan --create_pr
     python -m train.publish weights --hub_model_id me/anime-dcgan --tag v1 --space me/anime-faces
     python -m train.publish --space me/anime-faces --dry_run
+    python -m train.publish --static_space me/anime-faces-in-the-browser
     python -m train.publish weights --card_only
 
 Repositories and the branch are made where they are missing. The card, README.md, is written anew each time from
@@ -15,7 +16,6 @@ A Space that is published together with its model is pinned to that very commit.
 """
 
 import argparse
-import hashlib
 import shlex
 import sys
 from collections.abc import Iterator
@@ -25,63 +25,12 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete
+from huggingface_hub import CommitInfo
 
-from model import Generator
 from train import space
-from train.card import read_json, write_card
-from train.hub import CLIENT_ERRORS, PublishError, check_target, connect, failure
-
-ROOT = Path(__file__).resolve().parents[1]
-WEIGHTS = ("config.json", "model.safetensors")
-PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
-# Nothing but these of a weights folder is ever uploaded, whatever else lies in it.
-FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", "directions.safetensors")
-ONNX = ("onnx/model.onnx", "onnx/latents.json")
-PACKAGE = "anime_dcgan"  # what model/ is called in other code, handler.py on the Hub included
-
-
-def check_weights(folder: str | Path) -> None:
-    """Make sure that a weights folder can be published: what is in it loads, strictly, and is finite.
-
-    Raises:
-        ValueError: one sentence.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"weights_folder: no folder '{folder}'; give the one that the trainer left")
-    for name in WEIGHTS:
-        if not (folder / name).is_file():
-            raise ValueError(f"weights_folder: no {name} in '{folder}'; give the folder that the trainer left")
-    try:
-        read_json(folder / "config.json")
-        Generator.from_pretrained(folder)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"weights_folder: {error}") from None
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of the weights in hexadecimal; ONNX files say by it which weights they were made of."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-
-
-def model_files(folder: str | Path) -> dict[str, Path]:
-    """What a model repository consists of: names there, and the files here; the card may yet have to be written.
-
-    Raises:
-        ValueError: the ONNX file is of other weights; one sentence.
-    """
-    folder = Path(folder)
-    files = {name: folder / name for name in FILES if (folder / name).is_file() or name == "README.md"}
-    if (folder / "onnx" / "model.onnx").is_file():
-        if weights_digest(folder).encode() not in (folder / "onnx" / "model.onnx").read_bytes():
-            again = shlex.join(["python", "-m", "train.to_onnx", str(folder)])
-            raise ValueError(f"weights_folder: onnx/model.onnx was made of other weights; make it anew: {again}")
-        files |= {name: folder / name for name in ONNX}
-        files["onnx/latents.mjs"] = ROOT / "train" / "hub_files" / "latents.mjs"
-    files["LICENSE"] = ROOT / "LICENSE"
-    files["handler.py"] = ROOT / "train" / "hub_files" / "handler.py"
-    return files | {f"{PACKAGE}/{path.name}": path for path in sorted((ROOT / "model").glob("*.py"))}
+from train.card import write_card
+from train.hub import CLIENT_ERRORS, PublishError, check_target, connect, failure, replace_files
+from train.weights import FILES, PACKAGE, ROOT, check_onnx, check_weights, model_files
 
 
 def upload_model(
@@ -104,15 +53,14 @@ def upload_model(
     try:
         if tag and tag in {ref.name for ref in api.list_repo_refs(repo_id).tags}:
             raise PublishError(f"--tag: '{tag}' exists already in '{repo_id}'; give the next one")
-        there = {file.rfilename for file in api.model_info(repo_id, revision=revision).siblings}
-        ours = {name for name in there if name in FILES or name.startswith(("onnx/", f"{PACKAGE}/"))}
-        commit = api.create_commit(  # not upload_folder, which may split a slow upload into several commits
+        commit = replace_files(
+            api,
             repo_id,
-            [CommitOperationAdd(name, path) for name, path in files.items()]
-            + [CommitOperationDelete(name) for name in sorted(ours - files.keys())],  # of earlier weights
-            commit_message=commit_message,
+            files,
+            (*FILES, "onnx/", f"{PACKAGE}/"),
             revision=revision,
             create_pr=create_pr,
+            commit_message=commit_message,
         )
         if tag:
             api.create_tag(repo_id, tag=tag, revision=commit.oid)
@@ -180,20 +128,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--create_pr", action="store_true", help="open a pull request instead")
     parser.add_argument("--tag", help="name of this release, such as v1")
     parser.add_argument("--space", help="Space to upload the page to, as name/space; it draws with these weights")
+    parser.add_argument("--static_space", help="Space to upload the page without a server to, after train.to_onnx")
     parser.add_argument("--commit_message", default="Upload the generator", help="first line of the commit")
     parser.add_argument("--card_only", action="store_true", help="write the card and upload nothing")
     parser.add_argument("--dry_run", action="store_true", help="list the files and upload nothing")
     args = parser.parse_args(argv)
     folder, commit = args.weights_folder, None
     try:
-        if not (args.hub_model_id or args.space or args.card_only):
+        if not (args.hub_model_id or args.space or args.static_space or args.card_only):
             raise ValueError("--hub_model_id: give the repository to upload to, as name/model")
         if args.hub_model_id:
             check_target(args.hub_model_id, args.hub_revision, args.create_pr, args.tag)
         if args.space:
             check_target(args.space, kind="space")
             space.check_page()
+        if args.static_space:
+            check_target(args.static_space, kind="static")
         check_weights(folder)
+        if args.static_space:
+            check_onnx(folder)
         if args.card_only:
             print(write_card(folder, args.hub_model_id))
         elif args.dry_run:
@@ -201,6 +154,8 @@ def main(argv: list[str] | None = None) -> int:
                 show_plan(model_files(folder), args.hub_model_id)
             if args.space:
                 show_plan(space.space_files(folder), f"spaces/{args.space}")
+            if args.static_space:
+                show_plan(space.static_files(folder, Path("onnxruntime-web")), f"spaces/{args.static_space}")
         else:
             command = ["python", "-m", "train.publish", *(sys.argv[1:] if argv is None else argv)]
             with retrying(folder, command):
@@ -218,6 +173,8 @@ def main(argv: list[str] | None = None) -> int:
                 if args.space:
                     model = (args.hub_model_id, commit.oid) if commit else None
                     print(space.push_space(folder, args.space, model=model, private=args.hub_private_repo))
+                if args.static_space:
+                    print(space.push_static_space(folder, args.static_space, private=args.hub_private_repo))
     except (ValueError, PublishError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

@@ -1,17 +1,23 @@
-"""The page as a Space on the Hugging Face Hub: exactly what app.py needs, pinned to the commit of its model."""
+"""Pages on the Hugging Face Hub: app.py as a Space pinned to the commit of its model, and one that needs no server."""
 
+import subprocess
+import tarfile
+import tempfile
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+from huggingface_hub import HfApi, RepoCard
 
-from train.hub import CLIENT_ERRORS, connect, failure
+from train.hub import CLIENT_ERRORS, PublishError, connect, failure, replace_files
+from train.weights import HUB_FILES, ROOT, check_onnx
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
 FOLDERS = {"model": "*.py", ".page": "*"}
 # What the page draws with where the Hub does not answer, and the pictures of its README.
 WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png", "directions.safetensors")
 PRELOADED = "config.json,model.safetensors"
+RUNTIME = "onnxruntime-web@1.30.0"
+RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+NPM_SECONDS = 300
 VARIABLES = ("MODEL_ID", "MODEL_REVISION")
 
 
@@ -76,20 +82,53 @@ def push_space(
         PublishError: no token, or the upload failed; one sentence.
     """
     check_page()
-    files = space_files(folder)
+    files = space_files(folder) | {"README.md": space_readme(model)}
     api = connect(repo_id, private=private, token=token, kind="space")
     try:
         pin(api, repo_id, model)
-        there = {file.rfilename for file in api.space_info(repo_id).siblings}
-        ours = {name for name in there if name.startswith(("model/", "weights/", ".page/"))}
-        uploads = files | {"README.md": space_readme(model)}
-        commit = api.create_commit(
-            repo_id,
-            [CommitOperationAdd(name, content) for name, content in uploads.items()]
-            + [CommitOperationDelete(name) for name in sorted(ours - files.keys())],
-            repo_type="space",
-            commit_message="Upload the page",
+        commit = replace_files(
+            api, repo_id, files, ("model/", "weights/", ".page/"), kind="space", commit_message="Upload the page"
         )
     except CLIENT_ERRORS as error:
         raise failure(error, api, repo_id, kind="space") from None
+    return commit.commit_url
+
+
+def static_files(folder: str | Path, runtime: Path) -> dict[str, Path]:
+    """What the page without a server consists of, onnxruntime-web in the folder ``runtime`` included.
+
+    Raises:
+        ValueError: no ONNX file of these weights; one sentence.
+    """
+    check_onnx(Path(folder))
+    files = {"LICENSE": ROOT / "LICENSE", "onnx/model.onnx": Path(folder, "onnx", "model.onnx")}
+    files |= {name: HUB_FILES / "static" / name for name in ("README.md", "index.html")}
+    files |= {"onnx/latents.mjs": HUB_FILES / "latents.mjs"}
+    return files | {f"ort/{name}": runtime / name for name in RUNTIME_FILES}
+
+
+def fetch_runtime(folder: Path) -> None:
+    """Put onnxruntime-web's files into ``folder``; PublishError, one sentence, where npm cannot get them."""
+    command = ["npm", "pack", RUNTIME, "--silent", "--pack-destination", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=NPM_SECONDS)
+    except FileNotFoundError:
+        raise PublishError("--static_space: npm, which fetches onnxruntime-web, is missing; install Node.js") from None
+    except subprocess.SubprocessError:
+        raise PublishError(f"--static_space: npm could not fetch {RUNTIME}; check the connection") from None
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        for name in RUNTIME_FILES:
+            (folder / name).write_bytes(archive.extractfile(f"package/dist/{name}").read())
+
+
+def push_static_space(folder: str | Path, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+    """Upload the page that draws in the browser, in one commit; arguments, result and errors as in ``push_space``."""
+    with tempfile.TemporaryDirectory() as runtime:
+        files = static_files(folder, Path(runtime))
+        api = connect(repo_id, private=private, token=token, kind="static")
+        fetch_runtime(Path(runtime))
+        try:
+            commit = replace_files(api, repo_id, files, ("ort/",), kind="static", commit_message="Upload the page")
+        except CLIENT_ERRORS as error:
+            raise failure(error, api, repo_id, kind="static") from None
     return commit.commit_url

@@ -19,7 +19,7 @@ import torch
 
 from model import Generator, latents_from_seeds
 from train.export import make_writable, whole
-from train.publish import check_weights, weights_digest
+from train.weights import check_weights, weights_digest
 
 FOLDER = "onnx"
 CHECKED_LATENTS = 256

@@ -1,0 +1,69 @@
+"""The weights folder: what is in it, whether it is sound, and what of it and beside it makes a model repository."""
+
+import hashlib
+import shlex
+from pathlib import Path
+
+from model import Generator
+
+from .card import read_json
+
+ROOT = Path(__file__).resolve().parents[1]
+HUB_FILES = ROOT / "train" / "hub_files"  # what goes to the Hub as it is
+WEIGHTS = ("config.json", "model.safetensors")
+PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
+# Nothing but these of a weights folder is ever uploaded, whatever else lies in it.
+FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", "directions.safetensors")
+ONNX = ("onnx/model.onnx", "onnx/latents.json")
+PACKAGE = "anime_dcgan"  # what model/ is called in other code, handler.py on the Hub included
+
+
+def check_weights(folder: str | Path) -> None:
+    """Make sure that a weights folder can be published: what is in it loads, strictly, and is finite.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"weights_folder: no folder '{folder}'; give the one that the trainer left")
+    for name in WEIGHTS:
+        if not (folder / name).is_file():
+            raise ValueError(f"weights_folder: no {name} in '{folder}'; give the folder that the trainer left")
+    try:
+        read_json(folder / "config.json")
+        Generator.from_pretrained(folder)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"weights_folder: {error}") from None
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the weights in hexadecimal; ONNX files say by it which weights they were made of."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def check_onnx(folder: Path) -> None:
+    """Make sure that onnx/model.onnx is there and of these very weights; ValueError, one sentence, if not."""
+    file = folder / "onnx" / "model.onnx"
+    command = shlex.join(["python", "-m", "train.to_onnx", str(folder)])
+    if not file.is_file():
+        raise ValueError(f"weights_folder: no onnx/model.onnx in '{folder}'; make it: {command}")
+    if weights_digest(folder).encode() not in file.read_bytes():
+        raise ValueError(f"weights_folder: onnx/model.onnx was made of other weights; make it anew: {command}")
+
+
+def model_files(folder: str | Path) -> dict[str, Path]:
+    """What a model repository consists of: names there, and the files here; the card may yet have to be written.
+
+    Raises:
+        ValueError: the ONNX file is of other weights; one sentence.
+    """
+    folder = Path(folder)
+    files = {name: folder / name for name in FILES if (folder / name).is_file() or name == "README.md"}
+    if (folder / "onnx" / "model.onnx").is_file():
+        check_onnx(folder)
+        files |= {name: folder / name for name in ONNX}
+        files["onnx/latents.mjs"] = HUB_FILES / "latents.mjs"
+    files["LICENSE"] = ROOT / "LICENSE"
+    files["handler.py"] = HUB_FILES / "handler.py"
+    return files | {f"{PACKAGE}/{path.name}": path for path in sorted((ROOT / "model").glob("*.py"))}
