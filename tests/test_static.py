@@ -77,18 +77,24 @@ def url(space):
     server.server_close()
 
 
-@pytest.fixture
-def tab(url):
+@pytest.fixture(scope="module")
+def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        tab = browser.new_page(viewport={"width": 1000, "height": 760})
-        asked, faults = [], []
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("pageerror", lambda error: faults.append(str(error)))
-        tab.on("console", lambda line: line.type == "error" and faults.append(line.text))
-        tab.set_default_timeout(60_000)
-        yield tab
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def tab(browser, url):
+    tab = browser.new_page(viewport={"width": 1000, "height": 760})
+    asked, faults = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("console", lambda line: line.type == "error" and faults.append(line.text))
+    tab.set_default_timeout(60_000)
+    yield tab
+    tab.close()
     hosts = {urlsplit(address).netloc for address in asked if not address.startswith(("blob:", "data:"))}
     assert hosts == {urlsplit(url).netloc} and not faults
 
@@ -151,11 +157,10 @@ def test_addresses_that_make_no_sense_show_a_face(tab, url, query, seed):
     picture(tab, seed, "1.5" if "truncation" in query else "1")
 
 
-def test_a_model_that_is_missing_is_said(url, space):
+def test_a_model_that_is_missing_is_said(browser, url, space):
     (space / "onnx" / "model.onnx").rename(space / "hidden")
     try:
-        with sync_playwright() as playwright:
-            tab = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET).new_page()
+        with browser.new_page() as tab:
             tab.goto(url)
             expect(tab.locator("#status")).to_contain_text(
                 "could not be loaded (onnx/model.onnx: the server answered 404)"
