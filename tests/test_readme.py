@@ -77,8 +77,7 @@ def test_training_runs_as_written(clone):
         assert flag in shell(".venv/bin/python train/train.py --help", clone) or flag in (
             "--num_processes",  # of accelerate launch
             "--nproc_per_node",  # of torchrun
-            "--feature_extractor",
-            "--create_pr",
+            *("--feature_extractor", "--create_pr", "--tag", "--space", "--static_space"),  # of the other commands
         )
 
 
