@@ -18,10 +18,24 @@ const remember = (tab, keys, values) => {
   if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
 };
 
-// Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are seeds.
+// Both give the label that the button then bears.
+const copyLink = async (tab, keys, values) => {
+  remember(tab, keys, values);
+  try {
+    await navigator.clipboard.writeText(location.href);
+    return "Link copied";
+  } catch { // no clipboard without HTTPS or consent
+    prompt("The link of this page", location.href);
+    return "Copy link";
+  }
+};
+const later = (label) => () => new Promise((done) => setTimeout(done, 2000, label));
+
+// Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
+const names = { truncations: "Creativity" };
 new MutationObserver(() => {
-  for (const button of document.querySelectorAll("#gallery button.thumbnail-item")) {
-    const name = `Seed ${button.textContent.trim()}`;
+  for (const button of document.querySelectorAll(".grid-container button.thumbnail-item")) {
+    const name = `${names[button.closest(".block").id] ?? "Seed"} ${button.textContent.trim()}`;
     if (button.ariaLabel !== name) button.ariaLabel = name;
     const image = button.querySelector("img");
     if (image?.alt) image.alt = "";

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import shutil
 import socket
@@ -31,6 +32,7 @@ FIRST = "First seed must be a whole number from 0 to 4294967295, not "
 COUNT = "How many must be a whole number from 1 to 64, not "
 CREATIVITY = "Creativity (truncation) must be a number from 0 to 1.5, not "
 SEEDS = "Seeds must be 2 to 8 whole numbers from 0 to 4294967295, such as '7, 21', not "
+USUAL = {"/seed": [7, 1, "none"], "/batch": [0, 2, 1], "/interpolation": ["7, 8", 2, True, 1]}
 FRAMES = "Frames per leg must be a whole number from 1 to 48, not "
 
 
@@ -63,6 +65,14 @@ def test_seed_draws_the_face_that_generate_draws(client, generator, seed, trunca
     assert pixels(file) == pixels(generator.generate(seeds=[int(seed)], truncation=truncation)[0])
 
 
+@pytest.mark.parametrize("enlarge, resampling", [("crisp", Image.Resampling.NEAREST), ("smooth", Image.LANCZOS)])
+def test_a_face_is_enlarged_crisply_or_smoothly(client, generator, enlarge, resampling):
+    file = client.predict(7, 0.8, enlarge, api_name="/seed")
+    assert Path(file).name == f"seed-7-{enlarge}.png"
+    face = generator.generate(seeds=[7], truncation=0.8)[0]
+    assert pixels(file) == pixels(face.resize((512, 512), resampling))
+
+
 @pytest.mark.parametrize("first, count, truncation", [(0, 64, 1.0), (7, 1, 0.7), (BIGGEST - 1, 4, 1.0)])
 def test_batch_is_single_faces_with_their_seeds_and_a_zip_of_them(client, generator, first, count, truncation):
     gallery, archive = client.predict(first, count, truncation, api_name="/batch")
@@ -71,18 +81,26 @@ def test_batch_is_single_faces_with_their_seeds_and_a_zip_of_them(client, genera
     drawn = [pixels(image) for image in generator.generate(seeds=seeds, truncation=truncation)]
     assert [pixels(item["image"]) for item in gallery] == drawn
     with zipfile.ZipFile(archive) as files:
-        assert files.namelist() == [f"seed-{seed}.png" for seed in seeds]
-        assert [pixels(Image.open(io.BytesIO(files.read(name)))) for name in files.namelist()] == drawn
+        *names, sheet = files.namelist()
+        assert names == [f"seed-{seed}.png" for seed in seeds]
+        assert [pixels(Image.open(io.BytesIO(files.read(name)))) for name in names] == drawn
+        sheet = Image.open(io.BytesIO(files.read(sheet)))
+    side, columns = generator.image_size, math.ceil(math.sqrt(count))
+    for i, face in enumerate(drawn):  # row by row
+        x, y = i % columns * side, i // columns * side
+        assert pixels(sheet.crop((x, y, x + side, y + side))) == face
 
 
 @pytest.mark.parametrize(
     "seeds, frames, loop", [("7, 21", 10, False), ("7 21;42", 6, True), ("0,1,2,3,4,5,6,7", 1, False)]
 )
 def test_interpolation_is_a_strip_and_an_animation_that_plays(client, generator, seeds, frames, loop):
-    strip, video, gif = client.predict(seeds, frames, loop, 0.9, api_name="/interpolation")
+    strip, video, gif, faces = client.predict(seeds, frames, loop, 0.9, api_name="/interpolation")
     keys = [int(seed) for seed in seeds.replace(",", " ").replace(";", " ").split()]
     number = len(keys) * frames if loop else (len(keys) - 1) * frames + 1
     side = generator.image_size
+    assert [item["caption"] for item in faces] == [str(seed) for seed in keys]
+    assert [pixels(item["image"]) for item in faces] == list(map(pixels, generator.generate(keys, truncation=0.9)))
 
     strip = Image.open(strip)
     assert strip.size == (11 * side, side)
@@ -130,6 +148,8 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/seed", [7, -0.1], CREATIVITY + "-0.1."),
         ("/seed", [7, None], CREATIVITY + "empty."),
         ("/seed", [7, "much"], CREATIVITY + "'much'."),
+        ("/seed", [7, 1, "huge"], "PNG must be none, crisp or smooth, not 'huge'."),
+        ("/seed", [7, 1, []], "PNG must be none, crisp or smooth, not []."),
         ("/batch", [-1, 16, 1], FIRST + "-1."),
         ("/batch", [0, 0, 1], COUNT + "0."),
         ("/batch", [0, 10_000, 1], COUNT + "10000."),
@@ -154,6 +174,7 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
 def test_bad_input_is_answered_with_a_sentence(page, endpoint, values, sentence):
     # Plain HTTP: gradio_client sends no NaN, but a program can.
     call = f"{page.url}/gradio_api/call{endpoint}"
+    values = values + USUAL[endpoint][len(values) :]
     request = urllib.request.Request(call, json.dumps({"data": values}).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         event = json.load(answer)["event_id"]
@@ -177,7 +198,7 @@ def test_the_api_is_three_documented_endpoints(client):
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "int"), truncation],
+        "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']")],
         "/batch": [("first_seed", "int"), ("count", "int"), truncation],
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation],
     }

@@ -141,11 +141,60 @@ def test_seed_follows_typing_and_the_creativity_slider(visit, generator):
     field = visit.tab.locator("input[type=number]").first
     field.fill("")
     field.press_sequentially("42")
-    visit.expect_address(tab="seed", seed=42, truncation=1)
+    visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
     visit.tab.get_by_role("slider", name="Creativity").first.press("ArrowLeft")
-    visit.expect_address(tab="seed", seed=42, truncation=0.95)
+    visit.expect_address(tab="seed", seed=42, truncation=0.95, enlarge="none")
     visit.expect_seed(generator, 42, 0.95)
     expect(visit.tab.get_by_test_id("toast-body")).to_have_count(0)  # an empty field on the way is no mistake
+
+
+def test_the_same_seed_from_typical_to_wild_is_a_strip_to_choose_from(visit, generator):
+    strip = visit.tab.locator("#truncations .thumbnail-item")
+    expect(strip).to_have_text(["0", "0.25", "0.5", "0.75", "1", "1.25", "1.5"])
+    visit.tab.locator("input[type=number]").first.fill("42")
+    visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
+    expect(strip.nth(6).locator("img")).to_have_attribute("src", re.compile("/seed-42.png$"))
+    for i, face in enumerate(strip.locator("img").all()):
+        assert visit.face(face).tobytes() == generator.generate(seeds=[42], truncation=i / 4)[0].tobytes()
+    visit.tab.get_by_role("button", name="Creativity 0.5").click()
+    visit.expect_address(tab="seed", seed=42, truncation=0.5, enlarge="none")
+    visit.expect_seed(generator, 42, 0.5)
+
+
+def test_a_face_is_downloaded_large_and_smooth(visit, generator):
+    visit.tab.get_by_label("Smooth, 512").check()
+    expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}-smooth.png$"))
+    visit.expect_address(tab="seed", seed=FIRST_FACE, truncation=1, enlarge="smooth")
+    name, data = visit.download("Download PNG")
+    assert name == f"seed-{FIRST_FACE}-smooth.png"
+    large = generator.generate(seeds=[FIRST_FACE])[0].resize((512, 512), Image.LANCZOS)
+    assert Image.open(io.BytesIO(data)).tobytes() == large.tobytes()
+
+
+def test_a_face_goes_on_to_the_other_tabs(visit):
+    visit.tab.locator("input[type=number]").first.fill("42")
+    visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
+    visit.tab.get_by_role("button", name="To Batch").click()
+    visit.expect_address(tab="batch", first_seed=42, count=16, truncation=1)
+    expect(visit.tab.locator("#gallery .thumbnail-item").first).to_have_text("42")
+    visit.open("Seed")
+    visit.tab.get_by_role("button", name="To Interpolation").click()
+    expect(visit.tab.locator("#keys .thumbnail-item")).to_have_text(["7", "21", "42", "42"], timeout=60_000)
+    visit.expect_address(tab="interpolation", seeds="7, 21, 42, 42", frames=16, loop="true", truncation=1)
+    visit.tab.get_by_role("button", name="Seed 21").click()
+    visit.expect_address(tab="seed", seed=21, truncation=1, enlarge="none")
+
+
+@pytest.mark.parametrize("name", ["Seed", "Batch", "Interpolation"])
+def test_copy_link_copies_the_address_of_what_is_shown(browser, served, name):
+    with Visit(browser, served.url, "desktop") as visit:
+        visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        visit.open(name)
+        visit.tab.get_by_role("button", name="Copy link").click()
+        expect(visit.tab.get_by_role("button", name="Link copied")).to_be_visible()
+        link = visit.tab.evaluate("navigator.clipboard.readText()")
+        assert link == visit.tab.url and parse_qs(urlsplit(link).query)["tab"] == [name.lower()]
+        expect(visit.tab.get_by_role("button", name="Copy link")).to_be_visible()
 
 
 def test_seed_out_of_range_is_explained_and_the_face_stays(visit, generator):
@@ -168,12 +217,12 @@ def test_batch_shows_seeds_zips_them_and_a_click_takes_a_face_to_the_seed_tab(vi
 
     name, data = visit.download("Download all (ZIP)")
     assert name == "faces-100-5.zip"
-    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == [f"seed-{seed}.png" for seed in range(100, 105)]
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist()[:-1] == [f"seed-{seed}.png" for seed in range(100, 105)]
 
     for _ in range(2):  # the same face can be chosen again
         visit.tab.get_by_role("button", name="Seed 102").click()
         visit.expect_seed(generator, 102)
-        visit.expect_address(tab="seed", seed=102, truncation=1)
+        visit.expect_address(tab="seed", seed=102, truncation=1, enlarge="none")
         visit.open("Batch")
     visit.tab.get_by_role("button", name="Random faces").click()
     expect(faces).not_to_have_text(["100", "101", "102", "103", "104"])
@@ -260,7 +309,7 @@ def test_the_page_is_used_with_the_keyboard_alone(browser, served):
         keyboard.press("Enter")
         tab_to("3")
         keyboard.press("Enter")
-        visit.expect_address(tab="seed", seed=3, truncation=1)
+        visit.expect_address(tab="seed", seed=3, truncation=1, enlarge="none")
 
 
 def test_on_a_space_and_with_a_model_that_cannot_be_had_no_other_host_is_asked(browser, tmp_path, generator):

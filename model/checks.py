@@ -1,0 +1,55 @@
+"""Checks of what people send to the page or its API; each refusal is one sentence."""
+
+import re
+from collections.abc import Sequence
+
+from .sampling import MAX_SEED, MAX_TRUNCATION
+
+
+class Refusal(ValueError):
+    """A value that cannot be used; the message is one sentence that names the field and what it should be."""
+
+    def __init__(self, field: str, wanted: str, value: object) -> None:
+        shown = "empty" if value is None else repr(value)
+        super().__init__(f"{field} must be {wanted}, not {shown if len(shown) <= 40 else f'{shown[:40]}...'}.")
+
+
+def whole_number(field: str, value: object, low: int, high: int) -> int:
+    """``value`` as an int; a float without a fraction is one too, a bool or a text is not."""
+    if type(value) not in (int, float) or not low <= value <= high or value != int(value):
+        raise Refusal(field, f"a whole number from {low} to {high}", value)
+    return int(value)
+
+
+def number(field: str, value: object, low: float, high: float) -> float:
+    """``value`` as a float in [low, high]."""
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise Refusal(field, f"a number from {low} to {high}", value)
+    return float(value)
+
+
+def creativity(value: object) -> float:
+    """A truncation."""
+    return number("Creativity (truncation)", value, 0, MAX_TRUNCATION)
+
+
+def switch(field: str, value: object) -> bool:
+    """A bool."""
+    if not isinstance(value, bool):
+        raise Refusal(field, "true or false", value)
+    return value
+
+
+def choice(field: str, value: object, choices: Sequence[str]) -> str:
+    """One of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise Refusal(field, f"{', '.join(choices[:-1])} or {choices[-1]}", value)
+    return value
+
+
+def key_seeds(text: object, low: int, high: int) -> list[int]:
+    """``low`` to ``high`` seeds in a text, apart by spaces, commas or semicolons."""
+    words = re.findall(r"[^\s,;]+", text) if isinstance(text, str) else []
+    if not low <= len(words) <= high or not all(re.fullmatch("[0-9]{1,10}", w) and int(w) <= MAX_SEED for w in words):
+        raise Refusal("Seeds", f"{low} to {high} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", text)
+    return [int(word) for word in words]
