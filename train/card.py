@@ -10,6 +10,8 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from model.explore import weights_digest
+
 from .config import TrainConfig
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -79,6 +81,9 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     """The card as an object; arguments and errors as in ``write_card``."""
     folder = Path(folder)
     config, training, metrics = (read_json(folder / f"{name}.json") for name in ("config", "training", "metrics"))
+    directions = read_json(folder / "directions.json")
+    if directions and directions.get("weights") != weights_digest(folder):
+        directions = {}  # measured on other weights
     dataset, options = training.get("dataset") or {}, training.get("config") or {}
     name = repo_id.split("/")[-1] if repo_id else "anime-dcgan"
     rows, reference = metric_rows(metrics), public_name(metrics.get("reference"))
@@ -119,6 +124,7 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
         settings=setting_rows(options),
         metrics={**metrics, "reference": reference},
         rows=rows,
+        directions=directions,
     )
     return ModelCard(re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n")
 
