@@ -11,8 +11,8 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache, wraps
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read on import: neither gradio nor the page asks another host
@@ -21,10 +21,11 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from model import Generator
-from model.checks import Refusal
+from model.checks import Refusal, parse
+from model.explore import GRID, Directions
 from model.hub import LoadError, load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
-from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, STRIP, WAY_FRAMES, Studio
+from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, MAX_MOVE, STRIP, WAY_FRAMES, Studio
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
@@ -34,10 +35,11 @@ INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll
 
 
 @lru_cache(maxsize=1)
-def load() -> tuple[Generator, str]:
-    """The one generator of the page, and a notice if it is not the one that MODEL_ID asks for."""
+def load() -> tuple[Generator, Directions, str]:
+    """The one generator of the page, its directions, and a notice if it is not the one that MODEL_ID asks for."""
     try:
-        return load_generator(MODEL_ID, MODEL_REVISION), ""
+        generator = load_generator(MODEL_ID, MODEL_REVISION)
+        return generator, Directions.load(MODEL_ID, generator.latent_dim), ""
     except LoadError as error:
         notice = f"MODEL_ID {error}."
     if Path(MODEL_ID).resolve() == ROOT / "weights":
@@ -45,7 +47,8 @@ def load() -> tuple[Generator, str]:
     notice += " These faces come from the model that ships with the page."
     print(notice, file=sys.stderr, flush=True)
     try:
-        return load_generator(ROOT / "weights"), notice
+        generator = load_generator(ROOT / "weights")
+        return generator, Directions.load(ROOT / "weights", generator.latent_dim), notice
     except LoadError as error:
         sys.exit(f"The page's own weights {error}.")
 
@@ -53,7 +56,7 @@ def load() -> tuple[Generator, str]:
 @lru_cache(maxsize=1)
 def studio() -> Studio:
     """Where the faces are drawn: into Gradio's cache, from which a file goes an hour after its last use."""
-    return Studio(load()[0], get_upload_folder())
+    return Studio(*load()[:2], get_upload_folder())
 
 
 def refusing(function: Callable) -> Callable:
@@ -69,21 +72,9 @@ def refusing(function: Callable) -> Callable:
     return answer
 
 
-def parse(text: str | None, default: object) -> object:
-    """A value of the address, of ``default``'s type; a text that is none stays as it is, for the checks to name."""
-    if text is None or isinstance(default, str):
-        return default if text is None else text
-    if isinstance(default, bool):
-        return {"true": True, "false": False}.get(text, text)
-    for number in (int, float):
-        with suppress(ValueError):
-            return number(text)
-    return text
-
-
 def build() -> gr.Blocks:
     """The page: tabs over the drawing functions, opened with faces already on it."""
-    notice, draw = load()[1], studio()
+    notice, draw = load()[2], studio()
     quiet = {"show_label": False, "interactive": False, "buttons": [], "format": "png"}
     album = quiet | {"allow_preview": False, "height": "auto", "object_fit": "contain"}
     number = {"info": "The same number is always the same face.", "precision": 0, "minimum": 0, "maximum": MAX_SEED}
@@ -115,6 +106,7 @@ def build() -> gr.Blocks:
                     with gr.Row():
                         to_batch = gr.Button("To Batch", min_width=80)
                         to_path = gr.Button("To Interpolation", min_width=140)
+                        to_explore = gr.Button("To Explore", min_width=100)
             with gr.Tab("Batch", id="batch") as batch_tab:
                 with gr.Row():
                     first_seed = gr.Number(0, label="First seed", **number)
@@ -149,6 +141,35 @@ def build() -> gr.Blocks:
                             copies["interpolation"] = gr.Button("Copy link", min_width=120)
                 way = gr.Image(way, label="Strip", alt_text=f"The way in {WAY_FRAMES} steps", elem_id="strip",
                                **quiet | {"buttons": ["download"]})  # fmt: skip
+            with gr.Tab("Explore", id="explore") as explore_tab:
+                explored, code = draw.explore(str(FIRST_FACE))
+                with gr.Row():
+                    explored = gr.Image(explored, label="Face", alt_text="The face in the middle of the map",
+                                        elem_id="explored", min_width=280, **quiet)  # fmt: skip
+                    with gr.Column(min_width=280):
+                        gr.HTML("Choose a face of the map to go there.", padding=False)
+                        around = gr.Gallery(draw.neighbours(str(FIRST_FACE)), label="The faces around it", columns=GRID,
+                                            elem_id="map", **album)  # fmt: skip
+                        with gr.Row():
+                            back = gr.Button("Step back", min_width=100)
+                            reset = gr.Button("Start over", min_width=100)
+                            random_start = gr.Button("Random face", variant="primary", min_width=120)
+                with gr.Row():
+                    start = gr.Textbox(
+                        str(FIRST_FACE), label="Start", info="A seed, or the code of a face.", max_lines=1
+                    )
+                    explore_truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
+                with gr.Row():
+                    sliders = [
+                        gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, label=label, info=f"{low} to {high}", buttons=[],
+                                  min_width=220)
+                        for label, (low, high) in zip(draw.directions.labels, draw.directions.ends)
+                    ]  # fmt: skip
+                with gr.Row():
+                    save_explored = gr.Button("Download PNG", min_width=120)
+                    add_explored = gr.Button("To Interpolation", min_width=140)
+                    copies["explore"] = gr.Button("Copy link", min_width=120)
+                steps, moves, code = (gr.Textbox(text, visible=False, show_label=False) for text in ("", "", code))
 
         def connect(tab, act, controls, results, asked, moved, button, field, roll, follow_up=()) -> None:
             """Wire one tab. The names of the controls are the parameters of ``act``, of the API and of the address."""
@@ -157,7 +178,7 @@ def build() -> gr.Blocks:
             later = {"trigger_mode": "always_last", "show_progress": "hidden"}
 
             def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
-                return gr.skip() if None in values else act(*values)
+                return gr.skip() if None in values or values[0] == "" else act(*values)
 
             drawn = [gr.on(asked, act, api_name=tab.id, api_description=inspect.getdoc(act), **common)]
             rolled = button.click(None, None, field, js=roll, **private)
@@ -174,14 +195,15 @@ def build() -> gr.Blocks:
             copied = copies[tab.id].click(None, inputs, copies[tab.id], js=script("copyLink"), **private)
             copied.then(None, None, copies[tab.id], js="later('Copy link')", **private)
             if follow_up:  # what may come a moment after the face
-                again = {"inputs": inputs[:1], "outputs": follow_up[1], "preprocess": False}
-                for event in drawn:
-                    event.success(refusing(follow_up[0]), **later, **again, **private)
-            pages[tab.id] = (act, controls, results, *follow_up)
+                again, shown, number = follow_up
+                for i, event in enumerate(drawn):
+                    name = private if i else {"api_name": again.__name__, "api_description": inspect.getdoc(again)}
+                    event.success(refusing(again), inputs[:number], shown, preprocess=False, **later, **name)
+            pages[tab.id] = (act, controls, results)
 
         connect(
             seed_tab, draw.seed, {"seed": seed, "truncation": truncation, "enlarge": enlarge}, [picture],
-            [seed.submit], [seed, truncation, enlarge], random_face, seed, "randomSeed", (draw.strip, [strip]),
+            [seed.submit], [seed, truncation, enlarge], random_face, seed, "randomSeed", (draw.strip, strip, 1),
         )  # fmt: skip
         connect(
             batch_tab, draw.batch, {"first_seed": first_seed, "count": count, "truncation": batch_truncation},
@@ -194,18 +216,38 @@ def build() -> gr.Blocks:
             [way, video, animation, keys], [seeds.submit, animate.click], [], random_path, seeds, "randomSeeds",
         )  # fmt: skip
 
+        connect(
+            explore_tab, draw.explore,
+            {"start": start, "truncation": explore_truncation, "steps": steps, "moves": moves}, [explored, code],
+            [start.submit], [start, explore_truncation, steps, moves],
+            random_start, [start, steps], "randomStart", (draw.neighbours, around, 4),
+        )  # fmt: skip
+
         def pick(truncation: float, event: gr.SelectData) -> tuple:
             """The chosen face of a gallery, large, in the Seed tab."""
-            number, unselected = int(event.value["caption"]), gr.Gallery(selected_index=None)
-            return gr.Tabs(selected="seed"), unselected, number, truncation
+            seed, unselected = event.value["caption"], gr.Gallery(selected_index=None)
+            if not seed.isdigit():  # a face that was explored has no seed
+                return gr.skip(), unselected, gr.skip(), gr.skip()
+            return gr.Tabs(selected="seed"), unselected, int(seed), truncation
 
         def pick_truncation(event: gr.SelectData) -> tuple:
             return gr.Gallery(selected_index=None), float(event.value["caption"])
 
-        def add_key(seeds: str, seed: int) -> tuple:
+        def pick_neighbour(steps: str, event: gr.SelectData) -> tuple:
+            """One step further on the map; the face in its middle is where one is."""
+            middle = event.index == GRID * GRID // 2
+            return gr.Gallery(selected_index=None), steps if middle else f"{steps}.{event.index}".strip(".")
+
+        def place(moves: str) -> dict:
+            """The sliders where an address has them."""
+            words = moves.split(",") if moves else []
+            return {slider: float(words[i]) if i < len(words) else 0 for i, slider in enumerate(sliders)}
+
+        def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: str = "") -> tuple:
             """One more face at the end of the way, in place of the last one where there are no more places."""
             known = re.findall(r"[^\s,;]+", seeds)[: MAX_KEYS - 1]
-            return gr.Tabs(selected="interpolation"), ", ".join([*known, str(seed)])
+            key = code if steps or moves else str(seed)
+            return gr.Tabs(selected="interpolation"), ", ".join([*known, key])
 
         def restore(request: gr.Request) -> dict:
             """The tab and the picture that the address asks for."""
@@ -213,7 +255,7 @@ def build() -> gr.Blocks:
             name = query.get("tab") or next((name for name in pages if next(iter(pages[name][1])) in query), None)
             if name not in pages:
                 return {tabs: gr.skip()}
-            act, controls, results, *_ = pages[name]
+            act, controls, results = pages[name]
             values = [parse(query.get(key), control.value) for key, control in controls.items()]
             try:
                 drawn = act(*values)
@@ -228,12 +270,23 @@ def build() -> gr.Blocks:
         strip.select(pick_truncation, None, [strip, truncation], **private)
         to_batch.click(lambda *values: (gr.Tabs(selected="batch"), *values), [seed, truncation],
                        [tabs, first_seed, batch_truncation], preprocess=False, **private)  # fmt: skip
-        added = to_path.click(add_key, [seeds, seed], [tabs, seeds], preprocess=False, **private)
-        added.success(refusing(draw.interpolation), [seeds, frames, loop, path_truncation],
-                      [way, video, animation, keys], preprocess=False, **private)  # fmt: skip
-        everything = [part for _, controls, results, *_ in pages.values() for part in [*controls.values(), *results]]
-        page.load(restore, None, [tabs, *everything], **private).then(None, js="() => { restored = true }", **private)
+        to_explore.click(lambda seed, truncation: (gr.Tabs(selected="explore"), str(seed), truncation, ""),
+                         [seed, truncation], [tabs, start, explore_truncation, steps], preprocess=False,
+                         **private)  # fmt: skip
+        for button, face in ((to_path, [seed]), (add_explored, [start, steps, moves, code])):
+            added = button.click(add_key, [seeds, *face], [tabs, seeds], preprocess=False, **private)
+            added.success(refusing(draw.interpolation), [seeds, frames, loop, path_truncation],
+                          [way, video, animation, keys], preprocess=False, **private)  # fmt: skip
+        around.select(pick_neighbour, steps, [around, steps], preprocess=False, **private)
+        back.click(None, steps, steps, js="stepBack", **private)
+        reset.click(None, None, [steps, moves], js="() => ['', '']", **private).then(place, moves, sliders, **private)
+        for slider in sliders:
+            slider.input(None, sliders, moves, js="amounts", **private)
+        everything = [part for _, controls, results in pages.values() for part in [*controls.values(), *results]]
+        opened = page.load(restore, None, [tabs, *everything], **private)
+        opened.then(place, moves, sliders, **private).then(None, js="() => { restored = true }", **private)
         save_png.click(None, picture, None, js="saveFile", **private)
+        save_explored.click(None, explored, None, js="saveFile", **private)
         save_mp4.click(None, video, None, js="saveFile", **private)
     return page
 
@@ -244,4 +297,4 @@ if __name__ == "__main__":
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
     theme = gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts)
     demo.launch(ssr_mode=False, theme=theme, css_paths=ROOT / ".page/style.css", head=script, footer_links=["api"],
-                favicon_path=studio().seed(FIRST_FACE))  # fmt: skip
+                mcp_server=find_spec("mcp") is not None, favicon_path=studio().seed(FIRST_FACE))  # fmt: skip

@@ -1,5 +1,8 @@
 const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
 const randomSeeds = () => [1, 2, 3].map(randomSeed).join(", ");
+const randomStart = () => [String(randomSeed()), ""];
+const stepBack = (steps) => steps.split(".").slice(0, -1).join(".");
+const amounts = (...values) => values.map((value) => Number(value.toFixed(2))).join(",").replace(/(^|,)0(,0)*$/, "");
 
 const saveFile = (file) => {
   const { url, orig_name } = file.video ?? file;
@@ -32,7 +35,7 @@ const copyLink = async (tab, keys, values) => {
 const later = (label) => () => new Promise((done) => setTimeout(done, 2000, label));
 
 // Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
-const names = { truncations: "Creativity" };
+const names = { truncations: "Creativity", map: "Neighbour" };
 new MutationObserver(() => {
   for (const button of document.querySelectorAll(".grid-container button.thumbnail-item")) {
     const name = `${names[button.closest(".block").id] ?? "Seed"} ${button.textContent.trim()}`;

@@ -1,9 +1,9 @@
 """Checks of what people send to the page or its API; each refusal is one sentence."""
 
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 
-from .sampling import MAX_SEED, MAX_TRUNCATION
+from .sampling import MAX_TRUNCATION
 
 
 class Refusal(ValueError):
@@ -47,9 +47,13 @@ def choice(field: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
-def key_seeds(text: object, low: int, high: int) -> list[int]:
-    """``low`` to ``high`` seeds in a text, apart by spaces, commas or semicolons."""
-    words = re.findall(r"[^\s,;]+", text) if isinstance(text, str) else []
-    if not low <= len(words) <= high or not all(re.fullmatch("[0-9]{1,10}", w) and int(w) <= MAX_SEED for w in words):
-        raise Refusal("Seeds", f"{low} to {high} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", text)
-    return [int(word) for word in words]
+def parse(text: str | None, default: object) -> object:
+    """A value of the address, of ``default``'s type; a text that is none stays as it is, for the checks to name."""
+    if text is None or isinstance(default, str):
+        return default if text is None else text
+    if isinstance(default, bool):
+        return {"true": True, "false": False}.get(text, text)
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(text)
+    return text

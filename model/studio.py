@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import tempfile
 import zipfile
 from functools import lru_cache
@@ -9,11 +10,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+import torch
 from PIL import Image
 from PIL.Image import Resampling
+from torch import Tensor
 
 from .animation import to_gif, to_mp4, to_png
-from .checks import choice, creativity, key_seeds, switch, whole_number
+from .checks import Refusal, choice, creativity, switch, whole_number
+from .explore import GRID, Directions, decode, encode, neighbours
+from .fusion import fuse
 from .generator import Generator
 from .sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
 
@@ -25,6 +30,9 @@ ENLARGEMENTS = {"none": None, "crisp": Resampling.NEAREST, "smooth": Resampling.
 LARGE = 512  # pixels of an enlarged face
 REMEMBERED = 4096  # faces, about 8 kB each
 
+MAX_STEPS, MAX_MOVE = 64, 4
+CELLS = [str(i) for i in range(GRID * GRID)]
+
 Album = list[tuple[str, str]]  # (PNG, caption)
 
 
@@ -35,8 +43,8 @@ class Studio:
     its last use, for whoever clears ``folder`` of old ones.
     """
 
-    def __init__(self, generator: Generator, folder: str | Path) -> None:
-        self.generator, self.folder = generator, Path(folder)
+    def __init__(self, generator: Generator, directions: Directions, folder: str | Path) -> None:
+        self.generator, self.directions, self.folder = fuse(generator), directions, Path(folder)
         self.png = lru_cache(REMEMBERED)(self._png)
 
     def seed(self, seed: int, truncation: float = 1.0, enlarge: Literal["none", "crisp", "smooth"] = "none") -> str:
@@ -90,24 +98,90 @@ class Studio:
         """Turn one face into the next: a strip of 11 steps (PNG), an animation (MP4, GIF), the faces it goes through.
 
         Args:
-            seeds: 2 to 8 whole numbers from 0 to 4294967295, such as "7, 21, 42".
+            seeds: 2 to 8 whole numbers from 0 to 4294967295, such as "7, 21, 42"; codes of explored faces too.
             frames: 1 to 48 frames from one face to the next, at 20 frames a second.
             loop: end with the way back to the first face.
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
         """
-        keys = key_seeds(seeds, 2, MAX_KEYS)
+        keys = re.findall(r"[^\s,;]+", seeds) if isinstance(seeds, str) else []
+        latents = [self._latent(key) for key in keys]
+        if not 2 <= len(keys) <= MAX_KEYS or any(z is None for z in latents):
+            raise Refusal("Seeds", f"2 to {MAX_KEYS} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", seeds)
         frames = whole_number("Frames per leg", frames, 1, MAX_FRAMES)
         loop, truncation = switch("Loop", loop), creativity(truncation)
-        z = latents_from_seeds(keys, self.generator.latent_dim)
+        z = torch.cat(latents)
         strip = self.generator.generate(z=interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation=truncation)
         pictures = self.generator.generate(z=interpolate(z, frames, loop), truncation=truncation)
-        name = "faces-" + "-".join(map(str, keys))
+        name = "faces-" + "-".join(key if key.isdigit() else "z" for key in keys)
+        faces = [to_png(face) for face in self.generator.generate(z=z, truncation=truncation)]
         return (
             self._save(to_png(image_grid(strip, columns=WAY_FRAMES)), f"{name}.png"),
             self._save(to_mp4(pictures, fps=FRAMES_PER_SECOND), f"{name}.mp4"),
             self._save(to_gif(pictures, fps=FRAMES_PER_SECOND), f"{name}.gif"),
-            [(self._face(seed, truncation), str(seed)) for seed in keys],
+            [(self._save(png, "face.png"), key if key.isdigit() else "explored") for png, key in zip(faces, keys)],
         )
+
+    def explore(self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "") -> tuple[str, str]:
+        """Draw a face and what it becomes on a walk through its neighbours and along measured directions.
+
+        Returns the PNG and the face's code, which is a start for another walk and a face for an interpolation.
+
+        Args:
+            start: a seed, or the code of a face.
+            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
+            moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
+        """
+        z, _ = self._walk(start, steps)
+        z = self.directions.move(z, self._moves(moves))
+        png = to_png(self.generator.generate(z=z, truncation=creativity(truncation))[0])
+        return self._save(png, "explored.png"), encode(z[0])
+
+    def neighbours(self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "") -> Album:
+        """Draw the 25 faces around a face, row by row, with that face in the middle: PNGs with no. 0 to 24 as caption.
+
+        Args:
+            start: a seed, or the code of a face.
+            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
+            moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
+        """
+        z, key = self._walk(start, steps)
+        z = self.directions.move(neighbours(z[0], key), self._moves(moves))
+        faces = self.generator.generate(z=z, truncation=creativity(truncation))
+        return [(self._save(to_png(face), "explored.png"), str(i)) for i, face in enumerate(faces)]
+
+    def _latent(self, start: object) -> Tensor | None:
+        """The latent (1, latent_dim) of a seed or a code; None for anything else."""
+        text = str(start) if type(start) is int else start
+        if not isinstance(text, str):
+            return None
+        if re.fullmatch("[0-9]{1,10}", text):
+            return latents_from_seeds([int(text)], self.generator.latent_dim) if int(text) <= MAX_SEED else None
+        z = decode(text, self.generator.latent_dim)
+        return None if z is None else z[None]
+
+    def _walk(self, start: object, steps: object) -> tuple[Tensor, str]:
+        """The latent (1, latent_dim) at the end of a walk, and the key of the map around it."""
+        z = self._latent(start.strip() if isinstance(start, str) else start)
+        if z is None:
+            raise Refusal("Start", f"a whole number from 0 to {MAX_SEED} or the code of a face", start)
+        words = steps.split(".") if isinstance(steps, str) and steps else []
+        if not isinstance(steps, str) or len(words) > MAX_STEPS or not all(word in CELLS for word in words):
+            raise Refusal("Steps", f"at most {MAX_STEPS} numbers from 0 to {len(CELLS) - 1}, such as '7.13'", steps)
+        key = encode(z[0])
+        for word in words:
+            z, key = neighbours(z[0], key)[int(word)][None], f"{key}.{word}"
+        return z, key
+
+    def _moves(self, moves: object) -> list[float]:
+        number, most = r"-?[0-9]{1,3}(\.[0-9]{1,6})?", len(self.directions.labels)
+        words = moves.split(",") if isinstance(moves, str) and moves else []
+        valid = isinstance(moves, str) and all(re.fullmatch(number, word) for word in words)
+        if not valid or len(words) > most or any(abs(float(word)) > MAX_MOVE for word in words):
+            wanted = f"at most {most} numbers from -{MAX_MOVE} to {MAX_MOVE}, such as '0,1.5'"
+            raise Refusal("Moves", wanted if most else "empty, as these weights have no directions", moves)
+        return [float(word) for word in words]
 
     def _png(self, seed: int, truncation: float) -> bytes:
         return to_png(self.generator.generate(seeds=[seed], truncation=truncation)[0])

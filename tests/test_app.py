@@ -22,7 +22,9 @@ from page import ROOT, Page
 from PIL import Image, ImageChops, ImageStat
 from safetensors.torch import load_file, save_file
 
-from model import Generator
+from model import Generator, latents_from_seeds
+from model.explore import Directions, decode, encode, neighbours
+from model.fusion import fuse
 from model.hub import LoadError, load_generator
 
 WEIGHTS = ROOT / "weights"
@@ -32,7 +34,18 @@ FIRST = "First seed must be a whole number from 0 to 4294967295, not "
 COUNT = "How many must be a whole number from 1 to 64, not "
 CREATIVITY = "Creativity (truncation) must be a number from 0 to 1.5, not "
 SEEDS = "Seeds must be 2 to 8 whole numbers from 0 to 4294967295, such as '7, 21', not "
-USUAL = {"/seed": [7, 1, "none"], "/batch": [0, 2, 1], "/interpolation": ["7, 8", 2, True, 1]}
+START = "Start must be a whole number from 0 to 4294967295 or the code of a face, not "
+STEPS = "Steps must be at most 64 numbers from 0 to 24, such as '7.13', not "
+SLIDERS = len(Directions.load(WEIGHTS, 128).labels)
+MOVES = f"Moves must be at most {SLIDERS} numbers from -4 to 4, such as '0,1.5', not "
+if not SLIDERS:
+    MOVES = "Moves must be empty, as these weights have no directions, not "
+USUAL = {
+    "/seed": [7, 1, "none"],
+    "/batch": [0, 2, 1],
+    "/interpolation": ["7, 8", 2, True, 1],
+    "/explore": ["7", 1, "", ""],
+}
 FRAMES = "Frames per leg must be a whole number from 1 to 48, not "
 
 
@@ -43,7 +56,8 @@ def pixels(image: Image.Image | str | Path) -> tuple:
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    return Generator.from_pretrained(WEIGHTS)
+    """As the page draws; that this is the same face as the unfused one's is a test of its own."""
+    return fuse(Generator.from_pretrained(WEIGHTS))
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +137,39 @@ def test_interpolation_is_a_strip_and_an_animation_that_plays(client, generator,
         assert difference(animation, first, crisp) < 0.5 * difference(animation, last, crisp)
 
 
+def test_explore_walks_through_neighbours_and_along_directions(client, generator):
+    directions, z = Directions.load(WEIGHTS, generator.latent_dim), latents_from_seeds([7], generator.latent_dim)
+
+    def ask(*values) -> tuple:
+        file, code = client.predict(*values, api_name="/explore")
+        return pixels(file), code
+
+    face, code = ask("7", 0.9)
+    assert face == pixels(generator.generate(seeds=[7], truncation=0.9)[0]) and code == encode(z[0])
+    around = client.predict("7", 0.9, api_name="/neighbours")
+    assert [item["caption"] for item in around] == [str(i) for i in range(25)]
+    expected = generator.generate(z=neighbours(z[0], code), truncation=0.9)
+    assert [pixels(item["image"]) for item in around] == list(map(pixels, expected))
+    for cell in (0, 13):  # going to a neighbour draws that very face
+        assert ask("7", 0.9, str(cell))[0] == pixels(around[cell]["image"])
+    walked, walked_code = ask("7", 0.9, "13.0")
+    assert walked not in (face, ask("7", 0.9, "13")[0], ask("7", 0.9, "0.13")[0])
+    again = client.predict("7", 0.9, "13.0", api_name="/neighbours")
+    assert pixels(again[12]["image"]) == walked
+
+    moves = ",".join(["1.5"] * len(directions.labels))
+    moved, moved_code = ask("7", 1, "", moves)
+    z = directions.move(z, [1.5] * len(directions.labels))
+    assert moved == pixels(generator.generate(z=z)[0]) and moved_code == encode(z[0])
+
+    # A code is that face, but for the rounding of its numbers, and a key of an interpolation.
+    same = generator.generate(z=decode(walked_code, generator.latent_dim)[None], truncation=0.9)[0]
+    assert ask(walked_code, 0.9) == (pixels(same), walked_code)
+    faces = client.predict(f"7, {walked_code}", 2, False, 0.9, api_name="/interpolation")[3]
+    assert [item["caption"] for item in faces] == ["7", "explored"]
+    assert [pixels(item["image"]) for item in faces] == [face, pixels(same)]
+
+
 def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampling) -> float:
     """Mean over pixels and colours of the distance between a frame and an enlarged face."""
     distance = ImageChops.difference(frame.convert("RGB"), face.convert("RGB").resize(frame.size, resampling))
@@ -169,6 +216,20 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/interpolation", ["7, 8", 49, True, 1], FRAMES + "49."),
         ("/interpolation", ["7, 8", 10, "yes", 1], "Loop must be true or false, not 'yes'."),
         ("/interpolation", ["7, 8", 10, True, float("inf")], CREATIVITY + "inf."),
+        ("/explore", ["zz"], START + "'zz'."),
+        ("/explore", [""], START + "''."),
+        ("/explore", [None], START + "empty."),
+        ("/explore", ["4294967296"], START + "'4294967296'."),
+        ("/explore", ["7", 2], CREATIVITY + "2."),
+        ("/explore", ["7", 1, "25"], STEPS + "'25'."),
+        ("/explore", ["7", 1, "1..2"], STEPS + "'1..2'."),
+        ("/explore", ["7", 1, None], STEPS + "empty."),
+        ("/explore", ["7", 1, ".".join(["0"] * 65)], STEPS + "'" + "0." * 19 + "0...."),
+        ("/explore", ["7", 1, "", "1e9"], MOVES + "'1e9'."),
+        ("/explore", ["7", 1, "", "nan"], MOVES + "'nan'."),
+        ("/explore", ["7", 1, "", "5"], MOVES + "'5'."),
+        ("/explore", ["7", 1, "", "0,0,0,0,0,0,0,0,0,0,0"], MOVES + "'0,0,0,0,0,0,0,0,0,0,0'."),
+        ("/explore", ["7", 1, "", None], MOVES + "empty."),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(page, endpoint, values, sentence):
@@ -191,7 +252,7 @@ def test_a_mistake_reaches_the_client_and_the_next_call_is_served(client, page):
     assert "Traceback" not in page.log()
 
 
-def test_the_api_is_three_documented_endpoints(client):
+def test_the_api_is_documented_endpoints(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     truncation = ("truncation", "float")
     assert {
@@ -199,8 +260,11 @@ def test_the_api_is_three_documented_endpoints(client):
         for name, info in endpoints.items()
     } == {
         "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']")],
+        "/strip": [("seed", "int")],
         "/batch": [("first_seed", "int"), ("count", "int"), truncation],
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation],
+        "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str")],
+        "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str")],
     }
     for info in endpoints.values():
         for parameter in info["parameters"]:
@@ -376,7 +440,7 @@ def test_the_page_draws_with_the_model_that_it_is_given_on_a_hub(folder, tmp_pat
         put(hub, "me/faces", folder)
         with Page(tmp_path, MODEL_ID="me/faces", HF_ENDPOINT=hub.url) as page:
             face, notices = faces_and_notice(page)
-    assert face == pixels(Generator.from_pretrained(folder).generate(seeds=[7])[0]) and not notices
+    assert face == pixels(fuse(Generator.from_pretrained(folder)).generate(seeds=[7])[0]) and not notices
 
 
 def test_without_any_weights_the_page_says_so_and_ends(tmp_path):

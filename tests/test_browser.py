@@ -14,7 +14,9 @@ from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
 from app import FIRST_FACE
-from model import Generator
+from model import Generator, latents_from_seeds
+from model.explore import Directions, encode, neighbours
+from model.fusion import fuse
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -34,7 +36,7 @@ expect.set_options(timeout=15_000)
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    return Generator.from_pretrained(ROOT / "weights")
+    return fuse(Generator.from_pretrained(ROOT / "weights"))  # as the page draws
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ class Visit:
             "new URLSearchParams(location.search).get(key) === value)",
             arg=wanted,
         )
-        assert parse_qs(urlsplit(self.tab.url).query) == wanted
+        assert parse_qs(urlsplit(self.tab.url).query) == wanted  # what is empty is left out by parse_qs
 
     def download(self, name: str) -> tuple[str, bytes]:
         with self.tab.expect_download() as download:
@@ -185,7 +187,62 @@ def test_a_face_goes_on_to_the_other_tabs(visit):
     visit.expect_address(tab="seed", seed=21, truncation=1, enlarge="none")
 
 
-@pytest.mark.parametrize("name", ["Seed", "Batch", "Interpolation"])
+def test_explore_wanders_by_clicking_goes_back_and_hands_the_face_on(visit, generator):
+    z = latents_from_seeds([FIRST_FACE], generator.latent_dim)[0]
+    cells = generator.generate(z=neighbours(z, encode(z)))
+
+    def shows(face: Image.Image) -> None:
+        expect(visit.tab.locator("#map .thumbnail-item").nth(12)).to_be_visible()
+        for image in (visit.tab.locator("#explored img"), visit.tab.locator("#map img").nth(12)):
+            assert visit.face(image).tobytes() == face.tobytes()
+
+    visit.open("Explore")
+    expect(visit.tab.locator("#map .thumbnail-item")).to_have_count(25)
+    shows(cells[12])
+    before = visit.tab.locator("#map img").nth(12).get_attribute("src")
+    visit.tab.get_by_role("button", name="Neighbour 9").click()
+    expect(visit.tab.locator("#map img").nth(12)).not_to_have_attribute("src", before, timeout=60_000)
+    visit.expect_address(tab="explore", start=FIRST_FACE, truncation=1, steps=9)
+    shows(cells[9])
+    visit.tab.get_by_role("button", name="Step back").click()
+    expect(visit.tab.locator("#map img").nth(12)).to_have_attribute("src", before, timeout=60_000)
+    shows(cells[12])
+
+    visit.tab.get_by_role("button", name="Neighbour 9").click()
+    visit.expect_address(tab="explore", start=FIRST_FACE, truncation=1, steps=9)
+    expect(visit.tab.locator("#map img").nth(12)).not_to_have_attribute("src", before, timeout=60_000)
+    visit.tab.get_by_role("tabpanel").get_by_role("button", name="To Interpolation").click()
+    keys = visit.tab.locator("#keys .thumbnail-item")
+    expect(keys).to_have_text(["7", "21", "42", "explored"], timeout=60_000)
+
+
+def test_explore_follows_its_sliders_and_its_address(browser, served, generator):
+    directions = Directions.load(ROOT / "weights", generator.latent_dim)
+    z = latents_from_seeds([42], generator.latent_dim)[0]
+    z = neighbours(z, encode(z))[3:4]
+    with Visit(browser, served.url, "phone", query="?tab=explore&start=42&steps=3") as visit:
+        image = visit.tab.locator("#explored img")
+        assert visit.face(image).tobytes() == generator.generate(z=z)[0].tobytes()
+        for label in directions.labels[:1]:
+            before = image.get_attribute("src")
+            slider = visit.tab.get_by_role("slider", name=label)
+            slider.focus()
+            slider.press("ArrowRight")
+            visit.expect_address(tab="explore", start=42, truncation=1, steps=3, moves=0.1)
+            expect(image).not_to_have_attribute("src", before, timeout=60_000)
+            moved = generator.generate(z=directions.move(z, [0.1]))[0]
+            assert visit.face(image).tobytes() == moved.tobytes()
+            again = visit.tab.url
+    if directions.labels:
+        with Visit(browser, served.url, "desktop", query=f"?{urlsplit(again).query}") as visit:
+            assert visit.face(visit.tab.locator("#explored img")).tobytes() == moved.tobytes()
+            expect(visit.tab.get_by_role("spinbutton", name=directions.labels[0])).to_have_value("0.1")
+            visit.tab.get_by_role("button", name="Start over").click()
+            expect(visit.tab.get_by_role("spinbutton", name=directions.labels[0])).to_have_value("0")
+            visit.expect_address(tab="explore", start=42, truncation=1)
+
+
+@pytest.mark.parametrize("name", ["Seed", "Batch", "Interpolation", "Explore"])
 def test_copy_link_copies_the_address_of_what_is_shown(browser, served, name):
     with Visit(browser, served.url, "desktop") as visit:
         visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -320,7 +377,7 @@ def test_on_a_space_and_with_a_model_that_cannot_be_had_no_other_host_is_asked(b
                 notice = visit.tab.get_by_role("alert").filter(has_text="could not be loaded")
                 expect(notice).to_contain_text("it lacks model.safetensors or config.json")
                 visit.expect_seed(generator, FIRST_FACE)
-                for name in ("Batch", "Interpolation"):
+                for name in ("Batch", "Interpolation", "Explore"):
                     visit.open(name)
                     visit.tab.wait_for_load_state("networkidle")
                 dark = visit.tab.evaluate("document.body.classList.contains('dark')")
