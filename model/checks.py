@@ -16,14 +16,14 @@ class Refusal(ValueError):
 
 def whole_number(field: str, value: object, low: int, high: int) -> int:
     """``value`` as an int; a float without a fraction is one too, a bool or a text is not."""
-    if type(value) not in (int, float) or not low <= value <= high or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value != int(value):
         raise Refusal(field, f"a whole number from {low} to {high}", value)
     return int(value)
 
 
 def number(field: str, value: object, low: float, high: float) -> float:
     """``value`` as a float in [low, high]."""
-    if type(value) not in (int, float) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise Refusal(field, f"a number from {low} to {high}", value)
     return float(value)
 

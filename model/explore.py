@@ -91,4 +91,5 @@ def neighbours(z: Tensor, key: str) -> Tensor:
     distance = towards.norm(dim=1, keepdim=True)
     towards = (towards / distance.clamp_min(1)) @ basis[:, 1:].T
     towards = torch.nn.functional.normalize(towards, dim=1)
-    return z * (ANGLE * distance).cos() + z.norm() * towards * (ANGLE * distance).sin()
+    around: Tensor = z * (ANGLE * distance).cos() + z.norm() * towards * (ANGLE * distance).sin()
+    return around

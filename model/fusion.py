@@ -18,7 +18,7 @@ def fuse(generator: Generator) -> Generator:
     fused = copy.deepcopy(generator).eval()
     layers: list[nn.Module] = []
     for layer in fused.layers:
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(layers[-1], nn.ConvTranspose2d):
             layers[-1] = fuse_conv_bn_eval(layers[-1], layer, transpose=True)
         else:
             layers.append(layer)

@@ -104,8 +104,8 @@ class Studio:
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
         """
         keys = re.findall(r"[^\s,;]+", seeds) if isinstance(seeds, str) else []
-        latents = [self._latent(key) for key in keys]
-        if not 2 <= len(keys) <= MAX_KEYS or any(z is None for z in latents):
+        latents = [z for z in map(self._latent, keys) if z is not None]
+        if not 2 <= len(keys) <= MAX_KEYS or len(latents) < len(keys):
             raise Refusal("Seeds", f"2 to {MAX_KEYS} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", seeds)
         frames = whole_number("Frames per leg", frames, 1, MAX_FRAMES)
         loop, truncation = switch("Loop", loop), creativity(truncation)
