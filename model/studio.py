@@ -18,7 +18,6 @@ from torch import Tensor
 from .animation import to_gif, to_mp4, to_png
 from .checks import Refusal, choice, creativity, switch, whole_number
 from .explore import GRID, Directions, decode, encode, neighbours
-from .fusion import fuse
 from .generator import Generator
 from .sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
 
@@ -44,7 +43,7 @@ class Studio:
     """
 
     def __init__(self, generator: Generator, directions: Directions, folder: str | Path) -> None:
-        self.generator, self.directions, self.folder = fuse(generator), directions, Path(folder)
+        self.generator, self.directions, self.folder = generator, directions, Path(folder)
         self.png = lru_cache(REMEMBERED)(self._png)
 
     def seed(self, seed: int, truncation: float = 1.0, enlarge: Literal["none", "crisp", "smooth"] = "none") -> str:

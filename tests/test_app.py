@@ -24,7 +24,6 @@ from safetensors.torch import load_file, save_file
 
 from model import Generator, latents_from_seeds
 from model.explore import Directions, decode, encode, neighbours
-from model.fusion import fuse
 from model.hub import LoadError, load_generator
 
 WEIGHTS = ROOT / "weights"
@@ -56,8 +55,7 @@ def pixels(image: Image.Image | str | Path) -> tuple:
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    """As the page draws; that this is the same face as the unfused one's is a test of its own."""
-    return fuse(Generator.from_pretrained(WEIGHTS))
+    return Generator.from_pretrained(WEIGHTS)
 
 
 @pytest.fixture(scope="module")
@@ -440,7 +438,7 @@ def test_the_page_draws_with_the_model_that_it_is_given_on_a_hub(folder, tmp_pat
         put(hub, "me/faces", folder)
         with Page(tmp_path, MODEL_ID="me/faces", HF_ENDPOINT=hub.url) as page:
             face, notices = faces_and_notice(page)
-    assert face == pixels(fuse(Generator.from_pretrained(folder)).generate(seeds=[7])[0]) and not notices
+    assert face == pixels(Generator.from_pretrained(folder).generate(seeds=[7])[0]) and not notices
 
 
 def test_without_any_weights_the_page_says_so_and_ends(tmp_path):

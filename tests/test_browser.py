@@ -16,7 +16,6 @@ from playwright.sync_api import Page as Tab
 from app import FIRST_FACE
 from model import Generator, latents_from_seeds
 from model.explore import Directions, encode, neighbours
-from model.fusion import fuse
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -36,7 +35,7 @@ expect.set_options(timeout=15_000)
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    return fuse(Generator.from_pretrained(ROOT / "weights"))  # as the page draws
+    return Generator.from_pretrained(ROOT / "weights")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from PIL import Image
 
 from model import Generator, latents_from_seeds
 from model.explore import GRID, Directions, decode, encode, neighbours
-from model.fusion import fuse
 from train.card import make_card
 from train.directions import ATTRIBUTES, SIGMA, dominance, effects, measure
 
@@ -32,7 +31,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_each_slider_moves_what_it_is_named_for_and_little_else_on_other_faces(folder):
-    generator = fuse(Generator.from_pretrained(folder))
+    generator = Generator.from_pretrained(folder)
     found = Directions.load(folder, generator.latent_dim)
     evidence = json.loads((folder / "directions.json").read_text())
     names = [attribute.label for attribute in ATTRIBUTES]
@@ -97,17 +96,6 @@ def test_mistakes_are_named_in_one_sentence(arguments, words):
         [sys.executable, "train/directions.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
-
-
-def test_fused_pictures_are_those_of_the_generator_within_one_level():
-    generator = Generator.from_pretrained(ROOT / "weights")
-    fused, z = fuse(generator), latents_from_seeds(range(32), generator.latent_dim)
-    assert not [layer for layer in fused.layers if isinstance(layer, torch.nn.BatchNorm2d)]
-    pairs = zip(generator.generate(z=z, truncation=1.2), fused.generate(z=z, truncation=1.2), strict=True)
-    for ours, theirs in pairs:
-        ours, theirs = (torch.frombuffer(bytearray(face.tobytes()), dtype=torch.uint8).int() for face in (ours, theirs))
-        assert (ours - theirs).abs().max() <= 1
-    assert [layer for layer in generator.layers if isinstance(layer, torch.nn.BatchNorm2d)]
 
 
 def test_neighbours_are_a_map_of_equally_typical_faces_around_one():

@@ -24,10 +24,10 @@ if __package__ in (None, ""):
 import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model import Generator, image_grid, latents_from_seeds
 from model.explore import DIRECTIONS, weights_digest
-from model.fusion import fuse
 from model.hub import LoadError, load_generator
 from train.card import write_card
 from train.export import save_image, whole, write_text
@@ -128,7 +128,8 @@ def effects(generator: Generator, vectors: Tensor, z: Tensor, scale: Tensor) -> 
 
 def sefa(generator: Generator) -> Tensor:
     """Eigenvectors (SEFA, latent_dim) of the first layer, BatchNorm folded in, that change its output most."""
-    weight = generator.layers[0].weight.flatten(1).double()  # (latent_dim, channels * 16); fused: BatchNorm is inside
+    first = fuse_conv_bn_eval(generator.layers[0], generator.layers[1], transpose=True)  # BatchNorm scales it
+    weight = first.weight.flatten(1).double()  # (latent_dim, channels * 16)
     return torch.linalg.eigh(weight @ weight.T).eigenvectors.T.flip(0)[:SEFA].float()
 
 
@@ -149,7 +150,6 @@ def find(generator: Generator, samples: int, seed: int = 0) -> list[dict]:
 
     Three lots of faces, from three runs of seeds: one to find, one to choose, one to report.
     """
-    generator = fuse(generator)
     start = seed
     lots = []
     for size in (samples, samples // 32, samples // 16):

@@ -1,10 +1,10 @@
 """The weights folder: what is in it, whether it is sound, and what of it and beside it makes a model repository."""
 
-import hashlib
 import shlex
 from pathlib import Path
 
 from model import Generator
+from model.explore import weights_digest
 
 from .card import read_json
 
@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HUB_FILES = ROOT / "train" / "hub_files"  # what goes to the Hub as it is
 WEIGHTS = ("config.json", "model.safetensors")
 PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
+DIRECTIONS = ("directions.safetensors", "directions.json", "directions.png")
 # Nothing but these of a weights folder is ever uploaded, whatever else lies in it.
-FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", "directions.safetensors")
+FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", *DIRECTIONS)
 ONNX = ("onnx/model.onnx", "onnx/latents.json")
 PACKAGE = "anime_dcgan"  # what model/ is called in other code, handler.py on the Hub included
 
@@ -35,11 +36,6 @@ def check_weights(folder: str | Path) -> None:
         Generator.from_pretrained(folder)
     except (TypeError, ValueError) as error:
         raise ValueError(f"weights_folder: {error}") from None
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of the weights in hexadecimal; ONNX files say by it which weights they were made of."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def check_onnx(folder: Path) -> None:
