@@ -30,7 +30,7 @@ from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KE
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
-FIRST_FACE, FIRST_PATH = 7, "7, 21, 42"  # what the page opens with
+FIRST_FACE, FIRST_PATH = 20, "20, 36, 42"  # what the page opens with
 INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
 
 
