@@ -1,5 +1,8 @@
 """Differentiable augmentation of real and fake images (Zhao et al. 2020, arXiv:2006.10738)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,35 +10,41 @@ from torch import Tensor
 TRANSLATION = 0.125  # largest shift, as a part of the side
 CUTOUT = 0.35  # side of the square cut out, as a part of the side
 
+Uniform = Callable[[int], Tensor]
 
-def color(x: Tensor) -> Tensor:
+
+def color(x: Tensor, uniform: Uniform) -> Tensor:
     """Random brightness (-0.5 to 0.5), saturation (0 to 2) and contrast (0.5 to 1.5), one draw per image."""
-    r = torch.rand(3, len(x), 1, 1, 1, dtype=x.dtype, device=x.device)
-    x = x + (r[0] - 0.5)
+    u = uniform(3)[:, :, None, None, None]  # (N, 3, 1, 1, 1)
+    brightness, saturation, contrast = u[:, 0] - 0.5, u[:, 1] * 2, u[:, 2] + 0.5
+    # Added; then multiplied about each pixel's grey; then about the image's mean: three linear maps joined into one.
     grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * (r[1] * 2)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    return mean + (x - mean) * (r[2] + 0.5)
+    mean = grey.mean((2, 3), keepdim=True)
+    rest = grey * (contrast * (1 - saturation)) + (mean * (1 - contrast) + brightness)
+    return torch.addcmul(rest, x, contrast * saturation)
 
 
-def translation(x: Tensor) -> Tensor:
+def translation(x: Tensor, uniform: Uniform) -> Tensor:
     """Shift each image by up to an eighth of its side both ways; what comes in at the edge is 0, mid-grey."""
     n, c, h, w = x.shape
     dy, dx = (int(side * TRANSLATION + 0.5) for side in (h, w))
-    rows = torch.arange(h, device=x.device) + torch.randint(0, 2 * dy + 1, (n, 1), device=x.device)  # (N, H)
-    columns = torch.arange(w, device=x.device) + torch.randint(0, 2 * dx + 1, (n, 1), device=x.device)
-    padded = F.pad(x, (dx, dx, dy, dy)).permute(0, 2, 3, 1)  # (N, H + 2 dy, W + 2 dx, C)
-    batch = torch.arange(n, device=x.device)[:, None, None]
-    return padded[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    size = torch.tensor([2 * dy + 1, 2 * dx + 1], device=x.device)
+    start = (uniform(2) * size).long()  # (N, 2): where the image is cut out of a padded one
+    rows = torch.arange(h, device=x.device) + start[:, :1]  # (N, H)
+    columns = torch.arange(w, device=x.device) + start[:, 1:]  # (N, W)
+    rows += torch.arange(n, device=x.device)[:, None] * (h + 2 * dy)  # all images under each other
+    pixels = F.pad(x, (dx, dx, dy, dy)).permute(0, 2, 3, 1).reshape(-1, c)
+    index = rows[:, :, None] * (w + 2 * dx) + columns[:, None, :]  # (N, H, W)
+    return pixels.index_select(0, index.flatten()).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def cutout(x: Tensor) -> Tensor:
+def cutout(x: Tensor, uniform: Uniform) -> Tensor:
     """Set a square of about a third of the side to 0 at a random place, partly outside the image at times."""
-    n, _, h, w = x.shape
+    u = uniform(2)
     masks = []
-    for side in (h, w):
+    for i, side in enumerate(x.shape[2:]):
         length = int(side * CUTOUT + 0.5)
-        start = torch.randint(-(length // 2), side - length // 2, (n, 1), device=x.device)
+        start = (u[:, i : i + 1] * side).long() - length // 2  # (N, 1)
         offset = torch.arange(side, device=x.device) - start
         masks.append((offset >= 0) & (offset < length))  # (N, side)
     hole = masks[0][:, None, :, None] & masks[1][:, None, None, :]
@@ -58,11 +67,12 @@ def parse_policy(policy: str) -> list[str]:
     return names
 
 
-def augment(x: Tensor, policy: str) -> Tensor:
+def augment(x: Tensor, policy: str, uniform: Uniform | None = None) -> Tensor:
     """Apply the named augmentations in turn to images (N, C, H, W) in [-1, 1]; gradients flow through all of them.
 
-    Draws from the global random generator of the images' device.
+    ``uniform(k)`` draws (N, k) numbers in [0, 1) on the images' device, by default from torch's global generator.
     """
+    uniform = uniform or partial(torch.rand, len(x), device=x.device)
     for name in parse_policy(policy):
-        x = AUGMENTATIONS[name](x)
+        x = AUGMENTATIONS[name](x, uniform)
     return x

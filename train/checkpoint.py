@@ -7,6 +7,8 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from .interrupt import lost_rank
+
 PREFIX = "images-"
 
 
@@ -64,6 +66,8 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: d
                 shutil.rmtree(old, ignore_errors=True)
     except Exception as error:  # safetensors, torch and the OS each raise their own for a full disk
         shutil.rmtree(temporary, ignore_errors=True)
+        if lost_rank(error):
+            raise
         kept = next(reversed(checkpoints(folder)), None)
         raise CheckpointError(
             f"--output_dir: the checkpoint could not be written to '{folder}' ({error}); free some space and go on "

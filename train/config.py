@@ -56,6 +56,11 @@ class TrainConfig:
                                            "way and keeps the best generator", group="Output")
     metric_kimg: float = option(50.0, "kimg between measurements", group="Output", low=0.001)
     metric_samples: int = option(5000, "faces drawn for a measurement", group="Output", low=100)
+    warn_kimg: float = option(50.0, "kimg before a warning of a stalled training", group="Output", low=0)
+    warn_accuracy: float = option(0.95, "warn when D is right on more than this part of real and of drawn images",
+                                  group="Output", low=0, high=1)
+    warn_diversity: float = option(0.5, "warn when samples differ less than this times as much as real pictures do",
+                                   group="Output", low=0, high=1)
     report_to: str = option("none", "experiment tracker", group="Output",
                             choices=("none", "tensorboard", "trackio", "wandb"))
     dry_run: bool = option(False, "print the plan and stop", group="Output")

@@ -20,6 +20,7 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
+from train.draws import Draws, keyed_generator
 from train.sources import SUFFIXES, DataError, Source, decode, open_hub, open_path
 
 T = TypeVar("T")
@@ -238,7 +239,7 @@ class Batches(Iterator[Tensor]):
 
     def __next__(self) -> Tensor:
         index = self._global_index()[self.mine]
-        flips = torch.rand(self.total, generator=self._generator(1, self.position))[self.mine] < 0.5
+        flips = torch.rand(self.total, generator=keyed_generator(self.seed, 1, self.position))[self.mine] < 0.5
         self.position += self.total
         if self._resident is not None:
             batch = self._resident[index.to(self.device, non_blocking=True)]
@@ -252,9 +253,9 @@ class Batches(Iterator[Tensor]):
         # (B, H, W, 3) in memory, seen as (B, 3, H, W): channels-last
         return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
-    def _generator(self, *key: int) -> torch.Generator:
-        mixed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint32)
-        return torch.Generator().manual_seed(int(mixed[0]))
+    def draws(self) -> Draws:
+        """What else is random about the next batch: latents, augmentation."""
+        return Draws(self.seed, self.position, self.total, self.mine, self.device)
 
     def _global_index(self) -> Tensor:
         """Indices (total,) of the images at ``position`` and after; at most one end of an epoch lies among them."""
@@ -266,6 +267,6 @@ class Batches(Iterator[Tensor]):
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            self._order = torch.randperm(len(self.images), generator=self._generator(0, epoch))
+            self._order = torch.randperm(len(self.images), generator=keyed_generator(self.seed, 0, epoch))
             self._epoch = epoch
         return self._order

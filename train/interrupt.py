@@ -1,12 +1,19 @@
-"""Turns a signal into a stop at the end of a step, on all ranks at once."""
+"""What ends a training early: a signal, on all ranks at the end of the same step, or the end of another rank."""
 
 import os
 import signal
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 
 STOP_EVERY = 8  # steps between the ranks' agreeing on a stop signal
+
+
+def lost_rank(error: BaseException) -> bool:
+    """Whether the error says that another process of a distributed training can no longer be reached."""
+    backends = tuple(getattr(dist, name) for name in ("DistBackendError", "DistNetworkError") if hasattr(dist, name))
+    return isinstance(error, backends) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 
 class Interrupt:

@@ -7,6 +7,15 @@
 
 Leaves in --output_dir: weights/ (the generator to load, publish or serve, with its pictures), samples/ (grids of the
 same 64 seeds), metrics.jsonl, checkpoints/, and reals.png and fakes_init.png, the two ends before training.
+
+Each line of metrics.jsonl is a JSON object about the steps since the line before it:
+    kimg                          thousand images seen so far, over all processes
+    loss_d, loss_g, penalty       mean losses, without the penalty; mean penalty over all steps (0 in those without one)
+    accuracy_real, accuracy_fake  part of real and of drawn images that the discriminator calls right, 0 to 1
+    lr                            the generator's learning rate
+    hours, img_per_s              training time so far; speed now
+    diversity                     where samples were drawn: how much they differ, over how much real pictures do
+    warnings                      where there is reason: {"accuracy" or "diversity": what to change}
 """
 
 import json
@@ -31,6 +40,7 @@ from train.card import write_card
 from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
+from train.interrupt import lost_rank
 from train.trainer import Trainer, TrainingError
 
 
@@ -169,6 +179,16 @@ def main(argv: list[str] | None = None) -> int:
         complaint = str(error)
     except KeyboardInterrupt:  # before the first step; later it is saved
         complaint, code = "interrupted before the training began", 128 + signal.SIGINT
+    except RuntimeError as error:
+        if not lost_rank(error):
+            raise
+        rank = int(os.environ.get("RANK", 0))
+        print(
+            f"train.py: process {rank} stops, for another one of this training has ended; "
+            "start all again with --resume_from_checkpoint latest",
+            file=sys.stderr,
+        )
+        return 1
     except OSError as error:
         complaint = (
             f"--output_dir: '{config.output_dir}' can no longer be written ({error.strerror or error}); "

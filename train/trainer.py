@@ -10,7 +10,6 @@ from pathlib import Path
 import accelerate
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -20,10 +19,12 @@ from train.augment import augment
 from train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from train.config import TrainConfig
 from train.data import Batches, ImageSet
+from train.draws import Draws
 from train.ema import EMA
 from train.interrupt import Interrupt
 from train.losses import accuracies, discriminator_loss, generator_loss, gradient_penalty
 from train.monitor import Monitor
+from train.watch import spread, warnings
 
 STATS = ("loss_d", "loss_g", "accuracy_real", "accuracy_fake", "penalty")
 
@@ -83,8 +84,9 @@ class Trainer:
         )
         self.fixed_z = latents_from_seeds(export.GRID_SEEDS, config.latent_dim).to(accelerator.device)
         self.metrics: list[dict] = []
+        self.bar, self.clock = tqdm(disable=True), time.perf_counter()
+        self.measured: dict[str, float] = {}  # for the next line of metrics.jsonl
         self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.feature_extractor else None
-        set_seed(config.seed, device_specific=True)  # another z and augmentation on each rank
 
     def describe(self) -> str:
         """The plan, for people."""
@@ -119,26 +121,32 @@ class Trainer:
         if self.monitor:
             self.monitor.start(self.progress.seen)
         if not checkpoint:
-            reals = torch.from_numpy(self.data.images[:64].copy()).permute(0, 3, 1, 2) / 127.5 - 1
-            export.save_image(image_grid(to_images(reals)), self.folder / "reals.png")
-            export.save_image(self.grid(), self.folder / "fakes_init.png")
+            export.save_image(image_grid(to_images(self.reals())), self.folder / "reals.png")
+            export.save_image(image_grid(to_images(self.fakes())), self.folder / "fakes_init.png")
+
+    def reals(self) -> Tensor:
+        """The first 64 real images, (64, 3, H, W) in [-1, 1], on the host."""
+        return torch.from_numpy(self.data.images[:64].copy()).permute(0, 3, 1, 2) / 127.5 - 1
 
     @torch.inference_mode()
-    def grid(self):
-        """The faces of seeds 0 to 63 as the moving average draws them now."""
-        return image_grid(to_images(self.ema.model(self.fixed_z)))
+    def fakes(self) -> Tensor:
+        """The faces of seeds 0 to 63 as the moving average draws them now, (64, 3, H, W)."""
+        return self.ema.model(self.fixed_z)
 
-    def step(self, real: Tensor) -> Tensor:
-        """One update of D and G on real images (N, 3, H, W); returns the statistics (len(STATS),) on the device."""
+    def step(self, real: Tensor, draws: Draws) -> Tensor:
+        """One update of D and G on real images (N, 3, H, W) and as many drawn ones.
+
+        Returns the statistics (len(STATS),) on the device.
+        """
         config, accelerator, G, D = self.config, self.accelerator, self.G, self.D
         frozen = accelerator.unwrap_model(D)  # past DDP: the G step needs no gradients of D
         penalize = config.penalty_gamma > 0 and self.progress.steps % config.penalty_interval == 0
-        z = torch.randn(len(real), config.latent_dim, device=real.device)
+        z = draws.normal(config.latent_dim)
 
         with accelerator.accumulate(G, D):
             # Draw and augment once; both updates look at the same images.
-            fake = augment(G(z), config.augment)
-            real = augment(real, config.augment).requires_grad_(penalize)
+            fake = augment(G(z), config.augment, draws.uniform)
+            real = augment(real, config.augment, draws.uniform).requires_grad_(penalize)
             fixed_fake = fake.detach().requires_grad_(penalize)
 
             # Update D.
@@ -170,8 +178,8 @@ class Trainer:
         interval, seen = interval_kimg * 1000, self.progress.seen
         return seen // interval > (seen - self.batch_size) // interval or seen >= self.limit
 
-    def log(self) -> None:
-        """Read the statistics, which waits for the device; a line in metrics.jsonl and for the trackers."""
+    def means(self) -> list[float]:
+        """The statistics since the last line; reading them waits for the device."""
         progress = self.progress
         means = (self.accelerator.reduce(progress.sums, "mean") / progress.count).tolist()
         if not all(map(math.isfinite, means)) or not self.finite():
@@ -180,14 +188,24 @@ class Trainer:
                 f"a loss or a weight is not finite at {progress.seen / 1000:g} kimg; lower --learning_rate or "
                 f"raise --penalty_gamma and go on from the last good checkpoint ({kept})"
             )
-        line = {"kimg": progress.seen / 1000} | {name: round(value, 5) for name, value in zip(STATS, means)}
-        line |= {"lr": self.opt_g.param_groups[0]["lr"], "hours": round(progress.seconds / 3600, 4)}
-        line |= {"img_per_s": round(self.bar.format_dict["rate"] or 0, 1)}
         progress.sums.zero_()
         progress.count = 0
+        return means
+
+    def log(self, means: list[float]) -> None:
+        """A line in metrics.jsonl and for the trackers, with warnings."""
+        progress = self.progress
+        line = {"kimg": progress.seen / 1000} | {name: round(value, 5) for name, value in zip(STATS, means)}
+        line |= {"lr": self.opt_g.param_groups[0]["lr"], "hours": round(progress.seconds / 3600, 4)}
+        line |= {"img_per_s": round(self.bar.format_dict["rate"] or 0, 1)} | self.measured
+        self.measured = {}
         self.accelerator.log({k: v for k, v in line.items() if k != "kimg"}, step=progress.seen)
         if self.main:
             self.metrics.append(line)
+            if found := warnings(self.metrics, self.config):
+                line["warnings"] = found
+                for sentence in found.values():
+                    self.bar.write(f"warning at {line['kimg']:g} kimg: {sentence}")
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             self.bar.set_postfix({name: f"{line[name]:.3f}" for name in STATS[:4]}, refresh=False)
@@ -227,48 +245,53 @@ class Trainer:
             "versions": {"torch": torch.__version__, "accelerate": accelerate.__version__},
         }
 
+    def advance(self) -> None:
+        """One step on the next batch, with all that belongs to it: rates, counters, moving average."""
+        config, progress = self.config, self.progress
+        for optimizer, rate in ((self.opt_g, config.learning_rate), (self.opt_d, config.d_rate)):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * config.schedule(progress.seen)
+        draws = self.batches.draws()
+        progress.sums += self.step(next(self.batches), draws)
+        progress.seen += self.batch_size
+        progress.steps += 1
+        progress.count += 1
+        if self.accelerator.sync_gradients:
+            update = self.batch_size * config.gradient_accumulation_steps
+            self.ema.update(self.accelerator.unwrap_model(self.G), progress.seen, update)
+        now = time.perf_counter()
+        progress.seconds, self.clock = progress.seconds + now - self.clock, now
+        self.bar.update(self.batch_size)
+
+    def upkeep(self, stopped: bool = False) -> None:
+        """What is due after this step: metrics, samples, measurements, a checkpoint; the last also when stopped."""
+        config, seen = self.config, self.progress.seen
+        save = stopped or self.due(config.checkpointing_kimg)
+        log, sample, measure = (self.due(kimg) for kimg in (config.log_kimg, config.sample_kimg, config.metric_kimg))
+        means = self.means() if save or log else []
+        if self.main and (save or sample or measure):
+            self.ema.calibrate(config.latent_dim)
+        if self.main and sample:
+            fakes = self.fakes()
+            export.save_image(image_grid(to_images(fakes)), self.folder / "samples" / f"{seen:012d}.png")
+            self.measured["diversity"] = round(spread(fakes) / max(spread(self.reals()), 1e-6), 3)
+        if self.main and self.monitor and measure:
+            quality = self.monitor.measure(self.ema.model, self.record())
+            self.bar.write(f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}")
+        if means:
+            self.log(means)
+        if save:
+            self.save()
+
     def run(self) -> int:
         """Train to the end; returns 0, or 128 + the signal's number after an interruption."""
-        config, progress, interrupt = self.config, self.progress, Interrupt()
+        interrupt, stopped, total = Interrupt(), False, int(self.limit)
         pace = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs fewer lines than a terminal
-        self.bar = tqdm(
-            total=int(self.limit),
-            initial=progress.seen,
-            unit="img",
-            unit_scale=True,
-            mininterval=pace,
-            disable=not self.main,
-        )
-        clock, stopped = time.perf_counter(), False
-        while progress.seen < self.limit and not stopped:
-            for optimizer, rate in ((self.opt_g, config.learning_rate), (self.opt_d, config.d_rate)):
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * config.schedule(progress.seen)
-            progress.sums += self.step(next(self.batches))
-            progress.seen += self.batch_size
-            progress.steps += 1
-            progress.count += 1
-            if self.accelerator.sync_gradients:
-                update = self.batch_size * config.gradient_accumulation_steps
-                self.ema.update(self.accelerator.unwrap_model(self.G), progress.seen, update)
-            self.bar.update(self.batch_size)
-
-            stopped = interrupt.requested(self.accelerator, progress.steps)
-            now = time.perf_counter()
-            progress.seconds, clock = progress.seconds + now - clock, now
-            save = stopped or self.due(config.checkpointing_kimg)
-            if save or self.due(config.log_kimg):
-                self.log()
-            if self.main and (save or self.due(config.sample_kimg) or self.due(config.metric_kimg)):
-                self.ema.calibrate(config.latent_dim)
-            if self.main and self.due(config.sample_kimg):
-                export.save_image(self.grid(), self.folder / "samples" / f"{progress.seen:012d}.png")
-            if self.main and self.monitor and self.due(config.metric_kimg):
-                quality = self.monitor.measure(self.ema.model, self.record())
-                self.bar.write(
-                    f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}"
-                )
-            if save:
-                self.save()
-        self.bar.close()
+        shown = dict(unit="img", unit_scale=True, mininterval=pace, disable=not self.main)
+        self.clock = time.perf_counter()
+        with tqdm(total=total, initial=self.progress.seen, **shown) as self.bar:
+            while self.progress.seen < self.limit and not stopped:
+                self.advance()
+                stopped = interrupt.requested(self.accelerator, self.progress.steps)
+                self.upkeep(stopped)
         return 128 + interrupt.signum if stopped else 0
