@@ -135,7 +135,9 @@ def set_up(config: TrainConfig) -> Trainer:
         if config.resume_from_checkpoint and not checkpoint:
             accelerator.print(f"no checkpoint in '{states}' yet: a new training starts")
         if config.report_to != "none":
-            accelerator.init_trackers("anime-dcgan", config={k: v for k, v in asdict(config).items() if v is not None})
+            known = {k: v for k, v in asdict(config).items() if v is not None}
+            place = {"wandb": {"dir": str(folder)}}  # not in the current folder
+            accelerator.init_trackers("anime-dcgan", config=known, init_kwargs=place)
     accelerator.print(trainer.describe())
     return trainer
 
