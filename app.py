@@ -155,9 +155,7 @@ def build() -> gr.Blocks:
                             reset = gr.Button("Start over", min_width=100)
                             random_start = gr.Button("Random face", variant="primary", min_width=120)
                 with gr.Row():
-                    start = gr.Textbox(
-                        str(FIRST_FACE), label="Start", info="A seed, or the code of a face.", max_lines=1
-                    )
+                    start = gr.Textbox(str(FIRST_FACE), label="Start", info="A seed, or a face's code.", max_lines=1)
                     explore_truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
                 with gr.Row():
                     sliders = [
@@ -175,14 +173,15 @@ def build() -> gr.Blocks:
             """Wire one tab. The names of the controls are the parameters of ``act``, of the API and of the address."""
             inputs, act = list(controls.values()), refusing(act)
             common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks see what was sent
-            later = {"trigger_mode": "always_last", "show_progress": "hidden"}
+            # One at a time: changes that come together are sent together, and an older drawing could come last.
+            later = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_limit": 1}
 
             def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
                 return gr.skip() if None in values or values[0] == "" else act(*values)
 
             drawn = [gr.on(asked, act, api_name=tab.id, api_description=inspect.getdoc(act), **common)]
             rolled = button.click(None, None, field, js=roll, **private)
-            if moved:  # one event for all of them, or an older drawing could come after a newer one
+            if moved:
                 drawn.append(gr.on([control.change for control in moved], follow, **later, **common, **private))
             else:
                 drawn.append(rolled.then(act, **common, **private))
