@@ -18,7 +18,7 @@ from train import publish, space
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN, MODEL, SPACE = "hf_secretOfMine", "me/faces", "me/page"
-WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png")
+WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png", "directions.safetensors")
 
 
 @pytest.fixture(scope="module")

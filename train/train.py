@@ -170,6 +170,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         code = 1
         interrupted = trainer.run()
+        trainer.accelerator.wait_for_everyone()  # a process that leaves while others still talk may crash them
         trainer.accelerator.end_training()
         if trainer.main and interrupted:
             seen = trainer.progress.seen / 1000
