@@ -255,6 +255,9 @@ def test_a_release_has_a_tag_and_what_is_gone_goes(hub, session, weights):
 
     (weights / "metrics.json").unlink()
     (weights / "directions.safetensors").write_bytes((weights / "model.safetensors").read_bytes())
+    evidence = json.loads((ROOT / "weights" / "directions.json").read_text())
+    evidence["weights"] = hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()
+    (weights / "directions.json").write_text(json.dumps(evidence))
     status, _, err = session(TOKEN, weights, "--hub_model_id", name, "--tag", "v1")
     assert status == 1 and "--tag: 'v1' exists already in 'me/released'" in only_sentence(err)
     assert repo.refs["v1"] == repo.refs["main"] and len(repo.messages) == 2
@@ -262,8 +265,8 @@ def test_a_release_has_a_tag_and_what_is_gone_goes(hub, session, weights):
     repo.files()["notes.md"] = b"written on the Hub"
     assert session(TOKEN, weights, "--hub_model_id", name, "--tag", "v2")[0] == 0
     assert repo.files("v1").keys() - repo.files("v2").keys() == {"metrics.json"}
-    assert repo.files("v2").keys() - repo.files("v1").keys() == {"directions.safetensors"}
-    assert "notes.md" in repo.files("v2")
+    assert repo.files("v2").keys() - repo.files("v1").keys() == {"directions.safetensors", "directions.json"}
+    assert b"## Directions" in repo.files("v2")["README.md"] and "notes.md" in repo.files("v2")
 
     # The same release under another name: a tag, and no commit.
     assert session(TOKEN, weights, "--hub_model_id", name, "--tag", "v2.1")[0] == 0
