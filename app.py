@@ -173,7 +173,7 @@ def build() -> gr.Blocks:
             """Wire one tab. The names of the controls are the parameters of ``act``, of the API and of the address."""
             inputs, act = list(controls.values()), refusing(act)
             common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks see what was sent
-            # One at a time: changes that come together are sent together, and an older drawing could come last.
+            # One at a time and only the last: an older drawing must not come after a newer one.
             later = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_limit": 1}
 
             def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
@@ -182,7 +182,9 @@ def build() -> gr.Blocks:
             drawn = [gr.on(asked, act, api_name=tab.id, api_description=inspect.getdoc(act), **common)]
             rolled = button.click(None, None, field, js=roll, **private)
             if moved:
-                drawn.append(gr.on([control.change for control in moved], follow, **later, **common, **private))
+                settled = gr.Number(visible=False, show_label=False)
+                gr.on([control.change for control in moved], None, None, settled, js="settle", **private)
+                drawn.append(settled.change(follow, **later, **common, **private))
             else:
                 drawn.append(rolled.then(act, **common, **private))
 

@@ -21,6 +21,14 @@ const remember = (tab, keys, values) => {
   if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
 };
 
+// Controls that change together, as when an address is opened, change one after the other: what is drawn then is drawn
+// once, with the values of all. The number is new when there is something to draw; an address has been drawn already.
+let settling = null;
+const settle = () => (settling ??= new Promise((done) => setTimeout(() => {
+  settling = null;
+  done(restored ? Date.now() : null);
+}, 20)));
+
 // Both give the label that the button then bears.
 const copyLink = async (tab, keys, values) => {
   remember(tab, keys, values);
