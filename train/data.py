@@ -20,8 +20,9 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
+from model.pictures import decode_picture
 from train.draws import Draws, keyed_generator
-from train.sources import SUFFIXES, DataError, Source, decode, open_hub, open_path
+from train.sources import SUFFIXES, DataError, Source, open_hub, open_path
 
 T = TypeVar("T")
 CHUNK = 256  # files decoded between two writes: bounds the memory
@@ -150,7 +151,7 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor,
 
     def work(i: int) -> tuple[np.ndarray, bytes] | str:
         try:
-            image = decode(source.read(i), resolution)
+            image = decode_picture(source.read(i), resolution)
         except UnidentifiedImageError:
             return "not an image"
         except Exception as error:  # a broken file can raise almost anything; it is named, counted and skipped

@@ -1,6 +1,5 @@
-"""Folder, zip or Hub dataset -> named bytes -> RGB pictures of one size."""
+"""Folder, zip or Hub dataset -> named bytes."""
 
-import io
 import os
 import threading
 import zipfile
@@ -11,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps
+from model.pictures import MAX_PIXELS
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers MPO, the two-picture files of cameras
-MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
-MAX_FILE_BYTES = 2**28  # as much as an uncompressed picture of MAX_PIXELS needs
+MAX_FILE_BYTES = 4 * MAX_PIXELS  # as much as the largest picture needs when it is not compressed
 
 
 class DataError(ValueError):
@@ -130,45 +126,3 @@ def read_bounded(file: BinaryIO, size: int) -> bytes:
     if size > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
     return file.read(size)
-
-
-def decode(data: bytes, resolution: int) -> np.ndarray:
-    """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to its central square, scaled.
-
-    Raises:
-        ValueError: too large or too small.
-        Exception: whatever Pillow raises for a broken file.
-    """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-        width, height = opened.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
-        if min(width, height) * 4 < resolution:
-            raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
-        opened.load()
-        image = upright(opened)
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    image = to_rgb(image.crop((left, top, left + side, top + side)))
-    if side != resolution:
-        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF tag says; a tag that cannot be read turns nothing."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken metadata can raise almost anything, while the picture itself is sound
-        return image.copy()
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB: transparency over white, 16-bit grey scaled to 8 bits."""
-    if image.mode.startswith("I"):  # I, I;16 and I;16B hold 0 to 65535, which convert() would clip at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")

@@ -1,0 +1,51 @@
+"""The bytes of a picture that someone else made -> RGB pixels of the size that a model works with."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers MPO, the two-picture files of cameras
+MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
+
+
+def decode_picture(data: bytes, resolution: int) -> np.ndarray:
+    """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to its central square, scaled.
+
+    Raises:
+        ValueError: too large or too small.
+        Exception: whatever Pillow raises for a broken file.
+    """
+    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        width, height = opened.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
+        if min(width, height) * 4 < resolution:
+            raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
+        opened.load()
+        image = upright(opened)
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    image = to_rgb(image.crop((left, top, left + side, top + side)))
+    if side != resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF tag says; a tag that cannot be read turns nothing."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken metadata can raise almost anything, while the picture itself is sound
+        return image.copy()
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB: transparency over white, 16-bit grey scaled to 8 bits."""
+    if image.mode.startswith("I"):  # I, I;16 and I;16B hold 0 to 65535, which convert() would clip at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
