@@ -7,9 +7,11 @@ GRADIO_SERVER_PORT=7860   port to serve on
 
 import html
 import inspect
+import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from importlib.util import find_spec
@@ -20,43 +22,56 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read on import: neither grad
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from model import Generator
 from model.checks import Refusal, parse
-from model.explore import GRID, Directions
-from model.hub import LoadError, load_generator
+from model.explore import GRID
+from model.hub import LoadError, load_model
 from model.sampling import MAX_SEED, MAX_TRUNCATION
+from model.shelf import Model, Shelf
 from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, MAX_MOVE, STRIP, WAY_FRAMES, Studio
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
+GUESTS = Path(tempfile.gettempdir()) / f"anime-faces-{os.getpid()}"  # models of the Hub that people ask for
+SLIDERS = 8
 FIRST_FACE, FIRST_PATH = 20, "20, 36, 42"  # what the page opens with
 INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
 
 
 @lru_cache(maxsize=1)
-def load() -> tuple[Generator, Directions, str]:
-    """The one generator of the page, its directions, and a notice if it is not the one that MODEL_ID asks for."""
+def load() -> tuple[Shelf, str]:
+    """The models of the page, the first one read, and a notice if that is not the one that MODEL_ID asks for."""
+    folder, shipped, notice = ROOT / "weights", {"anime-faces": ROOT / "weights"}, ""
+    shipped |= {config.parent.name: config.parent for config in sorted(folder.glob("*/config.json"))}
+    first = "anime-faces" if Path(MODEL_ID).resolve() == folder else MODEL_ID.rstrip("/")
     try:
-        generator = load_generator(MODEL_ID, MODEL_REVISION)
-        return generator, Directions.load(MODEL_ID, generator.latent_dim), ""
+        own = {Path(first).name if Path(first).is_dir() else first: Model(*load_model(MODEL_ID, MODEL_REVISION))}
     except LoadError as error:
-        notice = f"MODEL_ID {error}."
-    if Path(MODEL_ID).resolve() == ROOT / "weights":
-        sys.exit(notice)
-    notice += " These faces come from the model that ships with the page."
-    print(notice, file=sys.stderr, flush=True)
+        if first == "anime-faces":
+            sys.exit(f"MODEL_ID {error}.")
+        notice = f"MODEL_ID {error}. These faces come from the model that ships with the page."
+        print(notice, file=sys.stderr, flush=True)
+        own = {}
+    shelf = Shelf(own | {name: path for name, path in shipped.items() if name not in own}, GUESTS)
     try:
-        generator = load_generator(ROOT / "weights")
-        return generator, Directions.load(ROOT / "weights", generator.latent_dim), notice
+        shelf[""]
     except LoadError as error:
         sys.exit(f"The page's own weights {error}.")
+    return shelf, notice
 
 
 @lru_cache(maxsize=1)
 def studio() -> Studio:
     """Where the faces are drawn: into Gradio's cache, from which a file goes an hour after its last use."""
-    return Studio(*load()[:2], get_upload_folder())
+    return Studio(load()[0], get_upload_folder())
+
+
+def project(picture: dict | None, model: str = "", progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
+    # Gradio asks for its progress bar in this way.
+    return studio().project(picture and picture["path"], model, lambda done: progress(done, "Looking for the face"))
+
+
+project.__doc__ = Studio.project.__doc__
 
 
 def refusing(function: Callable) -> Callable:
@@ -66,15 +81,24 @@ def refusing(function: Callable) -> Callable:
     def answer(*values: object) -> object:
         try:
             return function(*values)
-        except Refusal as error:
-            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
+        except (Refusal, LoadError) as error:
+            sentence = f"Model {error}." if isinstance(error, LoadError) else str(error)
+            raise gr.Error(html.escape(sentence, quote=False), print_exception=False) from None
 
     return answer
 
 
+def described(model: str) -> list[dict]:
+    """What the sliders of Explore are for a model: one for each of its directions, the others hidden."""
+    directions = load()[0][model].directions
+    words = list(zip(directions.labels, directions.ends))[:SLIDERS]
+    props = [{"label": label, "info": f"{low} to {high}", "visible": True} for label, (low, high) in words]
+    return props + [{"label": "", "visible": False}] * (SLIDERS - len(props))
+
+
 def build() -> gr.Blocks:
     """The page: tabs over the drawing functions, opened with faces already on it."""
-    notice, draw = load()[2], studio()
+    (shelf, notice), draw = load(), studio()
     quiet = {"show_label": False, "interactive": False, "buttons": [], "format": "png"}
     album = quiet | {"allow_preview": False, "height": "auto", "object_fit": "contain"}
     number = {"info": "The same number is always the same face.", "precision": 0, "minimum": 0, "maximum": MAX_SEED}
@@ -86,6 +110,9 @@ def build() -> gr.Blocks:
         if notice:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
         page.space_id = None  # on a Space, Gradio's own header would ask other hosts
+        chosen = gr.Dropdown(shelf.names, value=shelf.names[0], allow_custom_value=True, label="Model", buttons=[],
+                             info="Or type the id of a public one on the Hub: name/model.")  # fmt: skip
+        model = gr.Textbox(shelf.names[0], visible=False, show_label=False)
         with gr.Tabs(selected="seed") as tabs:
             with gr.Tab("Seed", id="seed") as seed_tab, gr.Row():
                 picture = gr.Image(draw.seed(FIRST_FACE), label="Face", alt_text="The face of this seed",
@@ -97,8 +124,8 @@ def build() -> gr.Blocks:
                     gr.HTML("This face from typical to wild:", padding=False)
                     strip = gr.Gallery(draw.strip(FIRST_FACE), label="The same seed at every creativity",
                                        columns=len(STRIP), elem_id="truncations", **album)  # fmt: skip
-                    enlarge = gr.Radio([(f"Original, {draw.generator.image_size} pixels", "none"),
-                                        (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")],
+                    enlarge = gr.Radio([("Original size", "none"), (f"Crisp, {LARGE}", "crisp"),
+                                        (f"Smooth, {LARGE}", "smooth")],
                                        value="none", label="PNG", buttons=[])  # fmt: skip
                     with gr.Row():
                         save_png = gr.Button("Download PNG", min_width=120)
@@ -159,10 +186,11 @@ def build() -> gr.Blocks:
                     explore_truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
                 with gr.Row():
                     sliders = [
-                        gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, label=label, info=f"{low} to {high}", buttons=[],
-                                  min_width=220)
-                        for label, (low, high) in zip(draw.directions.labels, draw.directions.ends)
-                    ]  # fmt: skip
+                        gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], min_width=220, **props)
+                        for props in described(shelf.names[0])
+                    ]
+                example = gr.Image(label="Or begin with a picture of a face", sources=["upload", "clipboard"],
+                                             buttons=[], height=180, elem_id="example")  # fmt: skip
                 with gr.Row():
                     save_explored = gr.Button("Download PNG", min_width=120)
                     add_explored = gr.Button("To Interpolation", min_width=140)
@@ -171,6 +199,7 @@ def build() -> gr.Blocks:
 
         def connect(tab, act, controls, results, asked, moved, button, field, roll, follow_up=()) -> None:
             """Wire one tab. The names of the controls are the parameters of ``act``, of the API and of the address."""
+            controls, moved = controls | {"model": model}, [*moved, model]
             inputs, act = list(controls.values()), refusing(act)
             common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks see what was sent
             # One at a time and only the last: an older drawing must not come after a newer one.
@@ -181,11 +210,10 @@ def build() -> gr.Blocks:
 
             drawn = [gr.on(asked, act, api_name=tab.id, api_description=inspect.getdoc(act), **common)]
             rolled = button.click(None, None, field, js=roll, **private)
-            if moved:
-                settled = gr.Number(visible=False, show_label=False)
-                gr.on([control.change for control in moved], None, None, settled, js="settle", **private)
-                drawn.append(settled.change(follow, **later, **common, **private))
-            else:
+            settled = gr.Number(visible=False, show_label=False)
+            gr.on([control.change for control in moved], None, None, settled, js="settle", **private)
+            drawn.append(settled.change(follow, **later, **common, **private))
+            if field[0] not in moved:
                 drawn.append(rolled.then(act, **common, **private))
 
             def script(name: str) -> str:
@@ -196,32 +224,35 @@ def build() -> gr.Blocks:
             copied = copies[tab.id].click(None, inputs, copies[tab.id], js=script("copyLink"), **private)
             copied.then(None, None, copies[tab.id], js="later('Copy link')", **private)
             if follow_up:  # what may come a moment after the face
-                again, shown, number = follow_up
+                again, shown, names = follow_up
+                common["inputs"], common["outputs"] = [controls[name] for name in names], shown
                 for i, event in enumerate(drawn):
                     name = private if i else {"api_name": again.__name__, "api_description": inspect.getdoc(again)}
-                    event.success(refusing(again), inputs[:number], shown, preprocess=False, **later, **name)
+                    event.success(refusing(again), **common, **later, **name)
             pages[tab.id] = (act, controls, results)
 
         connect(
             seed_tab, draw.seed, {"seed": seed, "truncation": truncation, "enlarge": enlarge}, [picture],
-            [seed.submit], [seed, truncation, enlarge], random_face, seed, "randomSeed", (draw.strip, strip, 1),
+            [seed.submit], [seed, truncation, enlarge], random_face, [seed], "randomSeed",
+            (draw.strip, strip, ["seed", "model"]),
         )  # fmt: skip
         connect(
             batch_tab, draw.batch, {"first_seed": first_seed, "count": count, "truncation": batch_truncation},
             [gallery, archive], [first_seed.submit], [first_seed, count, batch_truncation],
-            random_faces, first_seed, "randomSeed",
+            random_faces, [first_seed], "randomSeed",
         )  # fmt: skip
         connect(
             path_tab, draw.interpolation,
             {"seeds": seeds, "frames": frames, "loop": loop, "truncation": path_truncation},
-            [way, video, animation, keys], [seeds.submit, animate.click], [], random_path, seeds, "randomSeeds",
+            [way, video, animation, keys], [seeds.submit, animate.click], [], random_path, [seeds], "randomSeeds",
         )  # fmt: skip
 
         connect(
             explore_tab, draw.explore,
             {"start": start, "truncation": explore_truncation, "steps": steps, "moves": moves}, [explored, code],
             [start.submit], [start, explore_truncation, steps, moves],
-            random_start, [start, steps], "randomStart", (draw.neighbours, around, 4),
+            random_start, [start, steps], "randomStart",
+            (draw.neighbours, around, ["start", "truncation", "steps", "moves", "model"]),
         )  # fmt: skip
 
         def pick(truncation: float, event: gr.SelectData) -> tuple:
@@ -239,10 +270,21 @@ def build() -> gr.Blocks:
             middle = event.index == GRID * GRID // 2
             return gr.Gallery(selected_index=None), steps if middle else f"{steps}.{event.index}".strip(".")
 
-        def place(moves: str) -> dict:
-            """The sliders where an address has them."""
+        def place(moves: str, model: str) -> list[gr.Slider]:
+            """The sliders that a model has, where an address has them."""
             words = moves.split(",") if moves else []
-            return {slider: float(words[i]) if i < len(words) else 0 for i, slider in enumerate(sliders)}
+            values = [float(word) for word in words] + [0] * (SLIDERS - len(words))
+            return [gr.Slider(value=value, **props) for value, props in zip(values, described(model))]
+
+        def choose(name: str, model: str) -> tuple:
+            """Another model in all tabs, once it is there; its faces have other directions."""
+            try:
+                shelf[name]
+            except LoadError as error:
+                gr.Warning(html.escape(f"Model {error}.", quote=False), title="Model")
+                return model, gr.skip(), gr.skip()
+            name = name.strip() or shelf.names[0]
+            return name, name, ""
 
         def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: str = "") -> tuple:
             """One more face at the end of the way, in place of the last one where there are no more places."""
@@ -264,7 +306,8 @@ def build() -> gr.Blocks:
                 gr.Warning(f"{error.message} Here are the usual faces instead.", title="Address")
                 return {tabs: gr.Tabs(selected=name)}
             drawn = drawn if isinstance(drawn, tuple) else (drawn,)  # one result or several
-            return {tabs: gr.Tabs(selected=name), **dict(zip([*controls.values(), *results], [*values, *drawn]))}
+            shown = dict(zip([*controls.values(), *results], [*values, *drawn]))
+            return {tabs: gr.Tabs(selected=name), chosen: shown[model], **shown}
 
         for album, dial in ((gallery, batch_truncation), (keys, path_truncation)):
             album.select(pick, dial, [tabs, album, seed, truncation], preprocess=False, **private)
@@ -276,16 +319,24 @@ def build() -> gr.Blocks:
                          **private)  # fmt: skip
         for button, face in ((to_path, [seed]), (add_explored, [start, steps, moves, code])):
             added = button.click(add_key, [seeds, *face], [tabs, seeds], preprocess=False, **private)
-            added.success(refusing(draw.interpolation), [seeds, frames, loop, path_truncation],
+            added.success(refusing(draw.interpolation), [seeds, frames, loop, path_truncation, model],
                           [way, video, animation, keys], preprocess=False, **private)  # fmt: skip
         around.select(pick_neighbour, steps, [around, steps], preprocess=False, **private)
         back.click(None, steps, steps, js="stepBack", **private)
-        reset.click(None, None, [steps, moves], js="() => ['', '']", **private).then(place, moves, sliders, **private)
+        forget = {"fn": None, "inputs": None, "outputs": [steps, moves], "js": "() => ['', '']"}
+        reset.click(**forget, **private).then(place, [moves, model], sliders, **private)
+        found = example.upload(refusing(project), [example, model], [explored, start], preprocess=False,
+                               concurrency_limit=1, api_name="project", api_description=inspect.getdoc(project),
+                               show_progress_on=example)  # fmt: skip
+        found.success(**forget, **private).then(place, [moves, model], sliders, **private)
+        chosen.input(choose, [chosen, model], [chosen, model, moves], concurrency_limit=1, preprocess=False, **private)
+        model.change(place, [moves, model], sliders, **private)
         for slider in sliders:
             slider.input(None, sliders, moves, js="amounts", **private)
         everything = [part for _, controls, results in pages.values() for part in [*controls.values(), *results]]
-        opened = page.load(restore, None, [tabs, *everything], **private)
-        opened.then(place, moves, sliders, **private).then(None, js="() => { restored = true }", **private)
+        everything = list(dict.fromkeys(everything))  # the model is a control of every tab
+        opened = page.load(restore, None, [tabs, chosen, *everything], **private)
+        opened.then(place, [moves, model], sliders, **private).then(None, js="() => { restored = true }", **private)
         save_png.click(None, picture, None, js="saveFile", **private)
         save_explored.click(None, explored, None, js="saveFile", **private)
         save_mp4.click(None, video, None, js="saveFile", **private)
@@ -294,8 +345,10 @@ def build() -> gr.Blocks:
 
 if __name__ == "__main__":
     demo = build().queue(max_size=64, default_concurrency_limit=2)
-    script = f"<script>{(ROOT / '.page/page.js').read_text()}</script>"
+    own = json.dumps(load()[0].names[0])
+    script = f"<script>const ownModel = {own};\n{(ROOT / '.page/page.js').read_text()}</script>"
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
     theme = gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts)
     demo.launch(ssr_mode=False, theme=theme, css_paths=ROOT / ".page/style.css", head=script, footer_links=["api"],
-                mcp_server=find_spec("mcp") is not None, favicon_path=studio().seed(FIRST_FACE))  # fmt: skip
+                mcp_server=find_spec("mcp") is not None, max_file_size="16mb",
+                favicon_path=studio().seed(FIRST_FACE))  # fmt: skip

@@ -16,7 +16,9 @@ const remember = (tab, keys, values) => {
   const query = new URLSearchParams({ tab });
   const theme = new URLSearchParams(location.search).get("__theme");
   if (theme) query.set("__theme", theme);
-  keys.forEach((key, i) => query.set(key, values[i]));
+  keys.forEach((key, i) => {
+    if (key !== "model" || values[i] !== ownModel) query.set(key, values[i]);
+  });
   history.replaceState(history.state, "", `?${query}`);
   if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
 };

@@ -1,11 +1,20 @@
 """Loads a generator from a folder or the Hub within a bounded time, and says in one sentence why it cannot."""
 
 import queue
+import re
 import threading
+from contextlib import suppress
 from json import JSONDecodeError
 from pathlib import Path
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import (
+    _CACHED_NO_EXIST,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HFValidationError,
@@ -14,6 +23,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from .explore import DIRECTIONS, Directions
 from .generator import Generator
 
 FILES = (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE)
@@ -36,32 +46,59 @@ class LoadError(ValueError):
 
 
 def load_generator(model_id: str | Path, revision: str | None = None) -> Generator:
-    """A generator in eval mode from a weights folder, or from the Hub if there is no such folder.
+    """The generator of :func:`load_model`."""
+    return load_model(model_id, revision)[0]
+
+
+def load_model(
+    model_id: str | Path, revision: str | None = None, *, public: Path | None = None, max_bytes: int | None = None
+) -> tuple[Generator, Directions]:
+    """A generator in eval mode, with its directions if it has some, from a weights folder or else from the Hub.
 
     Unlike :meth:`Generator.from_pretrained` it waits at most REACH_SECONDS for an answer of the Hub and
-    DOWNLOAD_SECONDS for the weights, and asks for both files. A 40-hex ``revision`` in the cache asks no host.
+    DOWNLOAD_SECONDS for each file, and asks for both files. A 40-hex ``revision`` in the cache asks no host.
+
+    Args:
+        model_id: folder, or id on the Hub.
+        revision: branch, tag or commit on the Hub.
+        public: for an id that a stranger gave: no folder is looked at and no token is sent; files are kept here.
+        max_bytes: a larger file on the Hub is not fetched.
 
     Raises:
         LoadError: for every way in which the model cannot be had.
     """
     try:
-        folder = Path(model_id) if Path(model_id).is_dir() else _download(str(model_id), revision)
+        local = public is None and Path(model_id).is_dir()
+        folder = Path(model_id) if local else _download(str(model_id), revision, public, max_bytes)
         for name in FILES:
             if not (folder / name).is_file():
                 raise FileNotFoundError(name)
-        return Generator.from_pretrained(folder)
+        generator = Generator.from_pretrained(folder)
+        return generator, Directions.load(folder, generator.latent_dim)
     except Exception as error:
         where = f"'{model_id}'" + (f" at revision '{revision}'" if revision else "")
-        raise LoadError(f"{where} could not be loaded: {_reason(error)}") from error
+        raise LoadError(f"{where} could not be loaded: {_reason(error, public is not None)}") from error
 
 
-def _download(model_id: str, revision: str | None) -> Path:
+def _download(model_id: str, revision: str | None, public: Path | None, max_bytes: int | None) -> Path:
     answers: queue.Queue[str | Exception] = queue.Queue()
+    token = None if public is None else False
+
+    def fetch(name: str) -> str:
+        if max_bytes is not None:
+            size = get_hf_file_metadata(hf_hub_url(model_id, name, revision=revision), token=token).size
+            if size is None or size > max_bytes:
+                raise ValueError(f"its {name} is larger than the {max_bytes >> 20} MiB that are allowed here")
+        return hf_hub_download(model_id, name, revision=revision, cache_dir=public, token=token)
 
     def download() -> None:
         try:
-            for name in FILES:
-                answers.put(hf_hub_download(model_id, name, revision=revision))
+            answers.put(fetch(FILES[0]))
+            known = try_to_load_from_cache(model_id, DIRECTIONS, public, revision)
+            if not (re.fullmatch("[0-9a-f]{40}", revision or "") and known is _CACHED_NO_EXIST):
+                with suppress(EntryNotFoundError, LocalEntryNotFoundError):  # not every model has directions
+                    fetch(DIRECTIONS)
+            answers.put(fetch(FILES[1]))
         except Exception as error:
             answers.put(error)
 
@@ -78,10 +115,12 @@ def _download(model_id: str, revision: str | None) -> Path:
     return folder
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, public: bool) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
         return "the Hub does not accept HF_TOKEN"
+    if public and isinstance(error, RepositoryNotFoundError | HFValidationError):
+        return "there is no such public model on the Hub"
     for kinds, reason in REASONS:
         if isinstance(error, kinds):
             return reason or str(error)

@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import zipfile
-from functools import lru_cache
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from .animation import to_gif, to_mp4, to_png
 from .checks import Refusal, choice, creativity, switch, whole_number
-from .explore import GRID, Directions, decode, encode, neighbours
-from .generator import Generator
+from .explore import GRID, decode, encode, neighbours
+from .pictures import FORMATS, decode_picture
+from .projection import project
 from .sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
+from .shelf import Model, Shelf
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
@@ -27,57 +29,66 @@ WAY_FRAMES = 11  # faces in the strip of an interpolation
 FRAMES_PER_SECOND = 20
 ENLARGEMENTS = {"none": None, "crisp": Resampling.NEAREST, "smooth": Resampling.LANCZOS}
 LARGE = 512  # pixels of an enlarged face
-REMEMBERED = 4096  # faces, about 8 kB each
 
 MAX_STEPS, MAX_MOVE = 64, 4
+MAX_PICTURE_BYTES = 16_000_000
 CELLS = [str(i) for i in range(GRID * GRID)]
 
 Album = list[tuple[str, str]]  # (PNG, caption)
 
 
 class Studio:
-    """Draws with ``generator`` into files below ``folder``; every method's refusals are :class:`checks.Refusal`.
+    """Draws with the models of ``shelf`` into files below ``folder``.
+
+    Every method raises :class:`checks.Refusal` for a value and :class:`hub.LoadError` for a model.
 
     A file's folder is the digest of its content, so that the same picture is one file. Its time of change is that of
     its last use, for whoever clears ``folder`` of old ones.
     """
 
-    def __init__(self, generator: Generator, directions: Directions, folder: str | Path) -> None:
-        self.generator, self.directions, self.folder = generator, directions, Path(folder)
-        self.png = lru_cache(REMEMBERED)(self._png)
+    def __init__(self, shelf: Shelf, folder: str | Path) -> None:
+        self.shelf, self.folder = shelf, Path(folder)
 
-    def seed(self, seed: int, truncation: float = 1.0, enlarge: Literal["none", "crisp", "smooth"] = "none") -> str:
+    def seed(
+        self, seed: int, truncation: float = 1.0, enlarge: Literal["none", "crisp", "smooth"] = "none", model: str = ""
+    ) -> str:
         """Draw the face of one seed, a PNG.
 
         Args:
             seed: whole number from 0 to 4294967295; the same number is always the same face.
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
             enlarge: none, or to 512 pixels: crisp (every pixel a square) or smooth (Lanczos).
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
+        drawn = self.shelf[model]
         seed, truncation = whole_number("Seed", seed, 0, MAX_SEED), creativity(truncation)
         filter = ENLARGEMENTS[choice("PNG", enlarge, list(ENLARGEMENTS))]
         if filter is None:
-            return self._face(seed, truncation)
-        face = self._image(seed, truncation).resize((LARGE, LARGE), filter)
+            return self._face(drawn, seed, truncation)
+        face = _image(drawn, seed, truncation).resize((LARGE, LARGE), filter)
         return self._save(to_png(face), f"seed-{seed}-{enlarge}.png")
 
-    def strip(self, seed: int) -> Album:
+    def strip(self, seed: int, model: str = "") -> Album:
         """Draw one seed at every creativity, from the average face to the wildest: PNGs with the truncation as caption.
 
         Args:
             seed: whole number from 0 to 4294967295.
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
+        drawn = self.shelf[model]
         seed = whole_number("Seed", seed, 0, MAX_SEED)
-        return [(self._face(seed, truncation), f"{truncation:g}") for truncation in STRIP]
+        return [(self._face(drawn, seed, truncation), f"{truncation:g}") for truncation in STRIP]
 
-    def batch(self, first_seed: int, count: int, truncation: float = 1.0) -> tuple[Album, str]:
+    def batch(self, first_seed: int, count: int, truncation: float = 1.0, model: str = "") -> tuple[Album, str]:
         """Draw the faces of neighbouring seeds: PNGs with the seeds as captions, and a ZIP of them and a contact sheet.
 
         Args:
             first_seed: whole number from 0 to 4294967295; past the end, counting goes on at 0.
             count: 1 to 64 faces.
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
+        drawn = self.shelf[model]
         first_seed = whole_number("First seed", first_seed, 0, MAX_SEED)
         count = whole_number("How many", count, 1, MAX_COUNT)
         truncation = creativity(truncation)
@@ -85,14 +96,14 @@ class Studio:
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:  # stored: a PNG does not shrink again
             for seed in seeds:
-                archive.writestr(f"seed-{seed}.png", self.png(seed, truncation))
-            sheet = image_grid([self._image(seed, truncation) for seed in seeds])
+                archive.writestr(f"seed-{seed}.png", drawn.png(seed, truncation))
+            sheet = image_grid([_image(drawn, seed, truncation) for seed in seeds])
             archive.writestr("contact-sheet.png", to_png(sheet))
         name = f"faces-{first_seed}-{count}.zip"
-        return [(self._face(seed, truncation), str(seed)) for seed in seeds], self._save(file.getvalue(), name)
+        return [(self._face(drawn, seed, truncation), str(seed)) for seed in seeds], self._save(file.getvalue(), name)
 
     def interpolation(
-        self, seeds: str, frames: int = 16, loop: bool = True, truncation: float = 1.0
+        self, seeds: str, frames: int = 16, loop: bool = True, truncation: float = 1.0, model: str = ""
     ) -> tuple[str, str, str, Album]:
         """Turn one face into the next: a strip of 11 steps (PNG), an animation (MP4, GIF), the faces it goes through.
 
@@ -101,18 +112,20 @@ class Studio:
             frames: 1 to 48 frames from one face to the next, at 20 frames a second.
             loop: end with the way back to the first face.
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
+        generator = self.shelf[model].generator
         keys = re.findall(r"[^\s,;]+", seeds) if isinstance(seeds, str) else []
-        latents = [z for z in map(self._latent, keys) if z is not None]
+        latents = [z for z in (_latent(key, generator.latent_dim) for key in keys) if z is not None]
         if not 2 <= len(keys) <= MAX_KEYS or len(latents) < len(keys):
             raise Refusal("Seeds", f"2 to {MAX_KEYS} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", seeds)
         frames = whole_number("Frames per leg", frames, 1, MAX_FRAMES)
         loop, truncation = switch("Loop", loop), creativity(truncation)
         z = torch.cat(latents)
-        strip = self.generator.generate(z=interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation=truncation)
-        pictures = self.generator.generate(z=interpolate(z, frames, loop), truncation=truncation)
+        strip = generator.generate(z=interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation=truncation)
+        pictures = generator.generate(z=interpolate(z, frames, loop), truncation=truncation)
         name = "faces-" + "-".join(key if key.isdigit() else "z" for key in keys)
-        faces = [to_png(face) for face in self.generator.generate(z=z, truncation=truncation)]
+        faces = [to_png(face) for face in generator.generate(z=z, truncation=truncation)]
         return (
             self._save(to_png(image_grid(strip, columns=WAY_FRAMES)), f"{name}.png"),
             self._save(to_mp4(pictures, fps=FRAMES_PER_SECOND), f"{name}.mp4"),
@@ -120,7 +133,9 @@ class Studio:
             [(self._save(png, "face.png"), key if key.isdigit() else "explored") for png, key in zip(faces, keys)],
         )
 
-    def explore(self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "") -> tuple[str, str]:
+    def explore(
+        self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "", model: str = ""
+    ) -> tuple[str, str]:
         """Draw a face and what it becomes on a walk through its neighbours and along measured directions.
 
         Returns the PNG and the face's code, which is a start for another walk and a face for an interpolation.
@@ -130,13 +145,17 @@ class Studio:
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
             steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        z, _ = self._walk(start, steps)
-        z = self.directions.move(z, self._moves(moves))
-        png = to_png(self.generator.generate(z=z, truncation=creativity(truncation))[0])
+        drawn = self.shelf[model]
+        z, _ = _walk(start, steps, drawn.generator.latent_dim)
+        z = _move(drawn, z, moves)
+        png = to_png(drawn.generator.generate(z=z, truncation=creativity(truncation))[0])
         return self._save(png, "explored.png"), encode(z[0])
 
-    def neighbours(self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "") -> Album:
+    def neighbours(
+        self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "", model: str = ""
+    ) -> Album:
         """Draw the 25 faces around a face, row by row, with that face in the middle: PNGs with no. 0 to 24 as caption.
 
         Args:
@@ -144,52 +163,40 @@ class Studio:
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
             steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        z, key = self._walk(start, steps)
-        z = self.directions.move(neighbours(z[0], key), self._moves(moves))
-        faces = self.generator.generate(z=z, truncation=creativity(truncation))
+        drawn = self.shelf[model]
+        z, key = _walk(start, steps, drawn.generator.latent_dim)
+        z = _move(drawn, neighbours(z[0], key), moves)
+        faces = drawn.generator.generate(z=z, truncation=creativity(truncation))
         return [(self._save(to_png(face), "explored.png"), str(i)) for i, face in enumerate(faces)]
 
-    def _latent(self, start: object) -> Tensor | None:
-        """The latent (1, latent_dim) of a seed or a code; None for anything else."""
-        text = str(start) if type(start) is int else start
-        if not isinstance(text, str):
-            return None
-        if re.fullmatch("[0-9]{1,10}", text):
-            return latents_from_seeds([int(text)], self.generator.latent_dim) if int(text) <= MAX_SEED else None
-        z = decode(text, self.generator.latent_dim)
-        return None if z is None else z[None]
+    def project(
+        self, picture: str | None, model: str = "", progress: Callable[[float], object] = lambda done: None
+    ) -> tuple[str, str]:
+        """Find a face like the one in a picture; best with one face in its middle, seen from the front.
 
-    def _walk(self, start: object, steps: object) -> tuple[Tensor, str]:
-        """The latent (1, latent_dim) at the end of a walk, and the key of the map around it."""
-        z = self._latent(start.strip() if isinstance(start, str) else start)
-        if z is None:
-            raise Refusal("Start", f"a whole number from 0 to {MAX_SEED} or the code of a face", start)
-        words = steps.split(".") if isinstance(steps, str) and steps else []
-        if not isinstance(steps, str) or len(words) > MAX_STEPS or not all(word in CELLS for word in words):
-            raise Refusal("Steps", f"at most {MAX_STEPS} numbers from 0 to {len(CELLS) - 1}, such as '7.13'", steps)
-        key = encode(z[0])
-        for word in words:
-            z, key = neighbours(z[0], key)[int(word)][None], f"{key}.{word}"
-        return z, key
+        Returns the PNG and the face's code, which is a start for Explore and a face for an interpolation.
 
-    def _moves(self, moves: object) -> list[float]:
-        number, most = r"-?[0-9]{1,3}(\.[0-9]{1,6})?", len(self.directions.labels)
-        words = moves.split(",") if isinstance(moves, str) and moves else []
-        valid = isinstance(moves, str) and all(re.fullmatch(number, word) for word in words)
-        if not valid or len(words) > most or any(abs(float(word)) > MAX_MOVE for word in words):
-            wanted = f"at most {most} numbers from -{MAX_MOVE} to {MAX_MOVE}, such as '0,1.5'"
-            raise Refusal("Moves", wanted if most else "empty, as these weights have no directions", moves)
-        return [float(word) for word in words]
+        Args:
+            picture: a PNG, JPEG, WebP or BMP file; cut to its central square.
+            model: of the page, or the id of a public one on the Hub; the page's own if empty.
+        """
+        generator = self.shelf[model].generator
+        try:
+            if picture is None or Path(picture).stat().st_size > MAX_PICTURE_BYTES:
+                raise ValueError
+            pixels = decode_picture(Path(picture).read_bytes(), generator.image_size)
+        except Exception:  # a broken file can raise almost anything
+            formats, side = ", ".join(FORMATS[:-1]), generator.image_size // 4
+            wanted = f"a whole {formats} or {FORMATS[-1]} file, from {side} pixels a side to 16 MB"
+            raise Refusal("Picture", wanted, picture and Path(picture).name) from None
+        target = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 127.5 - 1
+        code = encode(project(generator, target, progress=progress))
+        return self.explore(code, model=model)
 
-    def _png(self, seed: int, truncation: float) -> bytes:
-        return to_png(self.generator.generate(seeds=[seed], truncation=truncation)[0])
-
-    def _image(self, seed: int, truncation: float) -> Image.Image:
-        return Image.open(io.BytesIO(self.png(seed, truncation)))
-
-    def _face(self, seed: int, truncation: float) -> str:
-        return self._save(self.png(seed, truncation), f"seed-{seed}.png")
+    def _face(self, model: Model, seed: int, truncation: float) -> str:
+        return self._save(model.png(seed, truncation), f"seed-{seed}.png")
 
     def _save(self, data: bytes, name: str) -> str:
         folder = self.folder / sha256(data).hexdigest()
@@ -201,3 +208,43 @@ class Studio:
                 file.write(data)
             os.replace(file.name, folder / name)
         return str(folder / name)
+
+
+def _image(model: Model, seed: int, truncation: float) -> Image.Image:
+    return Image.open(io.BytesIO(model.png(seed, truncation)))
+
+
+def _latent(start: object, latent_dim: int) -> Tensor | None:
+    """The latent (1, latent_dim) of a seed or a code; None for anything else."""
+    text = str(start) if type(start) is int else start
+    if not isinstance(text, str):
+        return None
+    if re.fullmatch("[0-9]{1,10}", text):
+        return latents_from_seeds([int(text)], latent_dim) if int(text) <= MAX_SEED else None
+    z = decode(text, latent_dim)
+    return None if z is None else z[None]
+
+
+def _walk(start: object, steps: object, latent_dim: int) -> tuple[Tensor, str]:
+    """The latent (1, latent_dim) at the end of a walk, and the key of the map around it."""
+    z = _latent(start.strip() if isinstance(start, str) else start, latent_dim)
+    if z is None:
+        raise Refusal("Start", f"a whole number from 0 to {MAX_SEED} or the code of a face", start)
+    words = steps.split(".") if isinstance(steps, str) and steps else []
+    if not isinstance(steps, str) or len(words) > MAX_STEPS or not all(word in CELLS for word in words):
+        raise Refusal("Steps", f"at most {MAX_STEPS} numbers from 0 to {len(CELLS) - 1}, such as '7.13'", steps)
+    key = encode(z[0])
+    for word in words:
+        z, key = neighbours(z[0], key)[int(word)][None], f"{key}.{word}"
+    return z, key
+
+
+def _move(model: Model, z: Tensor, moves: object) -> Tensor:
+    """``z`` moved along the model's directions."""
+    number, most = r"-?[0-9]{1,3}(\.[0-9]{1,6})?", len(model.directions.labels)
+    words = moves.split(",") if isinstance(moves, str) and moves else []
+    valid = isinstance(moves, str) and all(re.fullmatch(number, word) for word in words)
+    if not valid or len(words) > most or any(abs(float(word)) > MAX_MOVE for word in words):
+        wanted = f"at most {most} numbers from -{MAX_MOVE} to {MAX_MOVE}, such as '0,1.5'"
+        raise Refusal("Moves", wanted if most else "empty, as these weights have no directions", moves)
+    return model.directions.move(z, [float(word) for word in words])

@@ -63,6 +63,7 @@ class Hub:
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}  # LFS files that arrived, by SHA-256
         self.requests: list[str] = []
+        self.authorizations: list[str | None] = []  # one for each request
         self.broken: set[str] = set()
 
     def __enter__(self) -> "Hub":
@@ -275,6 +276,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body, url = self.body(), urlsplit(self.path)
         self.hub.requests.append(f"{self.command} {self.path}")
+        self.hub.authorizations.append(self.headers.get("Authorization"))
         status, headers = 200, {}
         try:
             if any(word in self.path for word in self.hub.broken):

@@ -6,25 +6,30 @@ import math
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from hub_server import Hub, Repo
 from page import ROOT, Page
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageOps, ImageStat
 from safetensors.torch import load_file, save_file
 
 from model import Generator, latents_from_seeds
 from model.explore import Directions, decode, encode, neighbours
 from model.hub import LoadError, load_generator
+from model.projection import project
+from model.shelf import GUESTS, MAX_BYTES
 
 WEIGHTS = ROOT / "weights"
 BIGGEST = 2**32 - 1
@@ -40,11 +45,13 @@ MOVES = f"Moves must be at most {SLIDERS} numbers from -4 to 4, such as '0,1.5',
 if not SLIDERS:
     MOVES = "Moves must be empty, as these weights have no directions, not "
 USUAL = {
-    "/seed": [7, 1, "none"],
-    "/batch": [0, 2, 1],
-    "/interpolation": ["7, 8", 2, True, 1],
-    "/explore": ["7", 1, "", ""],
+    "/seed": [7, 1, "none", ""],
+    "/strip": [7, ""],
+    "/batch": [0, 2, 1, ""],
+    "/interpolation": ["7, 8", 2, True, 1, ""],
+    "/explore": ["7", 1, "", "", ""],
 }
+MODEL = "Model must be the name of a model of this page or the id of a public one on the Hub."
 FRAMES = "Frames per leg must be a whole number from 1 to 48, not "
 
 
@@ -168,6 +175,62 @@ def test_explore_walks_through_neighbours_and_along_directions(client, generator
     assert [pixels(item["image"]) for item in faces] == [face, pixels(same)]
 
 
+def to_picture(folder: Path, image: Image.Image, name: str) -> Path:
+    image.save(folder / name)
+    return folder / name
+
+
+@pytest.mark.parametrize("name, larger", [("face.png", 1), ("FACE.JPG", 5)])
+def test_a_picture_of_a_face_leads_to_a_face_like_it(client, generator, tmp_path, name, larger):
+    wanted, *others = generator.generate(seeds=[4242, 1, 2, 3, 4])  # 4242 is no seed that the search begins with
+    wide = ImageOps.pad(wanted.resize((64 * larger, 64 * larger)), (64 * larger + 30, 64 * larger))
+    picture = to_picture(tmp_path, wide, name)
+    file, code = client.predict(handle_file(picture), api_name="/project")
+    found = Image.open(file)
+    smooth = Image.Resampling.LANCZOS
+    assert difference(found, wanted, smooth) < 0.75 * min(difference(found, other, smooth) for other in others)
+    assert pixels(client.predict(code, 1.0, api_name="/explore")[0]) == pixels(file)
+
+
+def test_the_same_picture_gives_the_same_latent_and_time_bounds_the_search(generator):
+    face = torch.from_numpy(np.array(generator.generate(seeds=[7])[0])).permute(2, 0, 1) / 127.5 - 1
+    heard: list[float] = []
+    one, two = (project(generator, face, seconds=1e9, progress=heard.append) for _ in range(2))
+    assert torch.equal(one, two) and one.shape == (generator.latent_dim,)
+    assert heard == sorted(heard[: len(heard) // 2]) * 2 and heard[-1] == 1.0
+    heard.clear()
+    project(generator, face, seconds=1e-9, progress=heard.append)
+    assert len(heard) == 1
+    assert all(parameter.grad is None for parameter in generator.parameters())
+
+
+@pytest.mark.parametrize("fault", ["text", "empty", "cut short", "bomb", "tiny", "vector", "none"])
+def test_a_bad_picture_is_answered_with_a_sentence(client, page, tmp_path, fault):
+    whole = to_picture(tmp_path, Image.effect_noise((64, 64), 90), "whole.png").read_bytes()
+    file = tmp_path / "face.png"
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0))
+    content = {
+        "text": b"no picture",
+        "empty": b"",
+        "cut short": whole[: len(whole) // 2],
+        "bomb": bomb + chunk(b"IDAT", zlib.compress(b"0")),
+        "vector": b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>',
+    }
+    if fault == "tiny":
+        to_picture(tmp_path, Image.new("RGB", (15, 15)), file.name)
+    elif fault != "none":
+        file.write_bytes(content[fault])
+    wanted = "Picture must be a whole PNG, JPEG, WEBP or BMP file, from 16 pixels a side to 16 MB, not "
+    with pytest.raises(AppError) as caught:
+        client.predict(None if fault == "none" else handle_file(file), api_name="/project")
+    assert str(caught.value) == wanted + ("empty." if fault == "none" else "'face.png'.")
+    assert "Traceback" not in page.log()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampling) -> float:
     """Mean over pixels and colours of the distance between a frame and an enlarged face."""
     distance = ImageChops.difference(frame.convert("RGB"), face.convert("RGB").resize(frame.size, resampling))
@@ -195,6 +258,10 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/seed", [7, "much"], CREATIVITY + "'much'."),
         ("/seed", [7, 1, "huge"], "PNG must be none, crisp or smooth, not 'huge'."),
         ("/seed", [7, 1, []], "PNG must be none, crisp or smooth, not []."),
+        ("/seed", [7, 1, "none", 7], MODEL),
+        ("/seed", [7, 1, "none", "x" * 201], MODEL),
+        ("/strip", [-1], SEED + "-1."),
+        ("/strip", [7, None], MODEL),
         ("/batch", [-1, 16, 1], FIRST + "-1."),
         ("/batch", [0, 0, 1], COUNT + "0."),
         ("/batch", [0, 10_000, 1], COUNT + "10000."),
@@ -252,17 +319,18 @@ def test_a_mistake_reaches_the_client_and_the_next_call_is_served(client, page):
 
 def test_the_api_is_documented_endpoints(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    truncation = ("truncation", "float")
+    truncation, model = ("truncation", "float"), ("model", "str")
     assert {
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']")],
-        "/strip": [("seed", "int")],
-        "/batch": [("first_seed", "int"), ("count", "int"), truncation],
-        "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation],
-        "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str")],
-        "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str")],
+        "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']"), model],
+        "/strip": [("seed", "int"), model],
+        "/batch": [("first_seed", "int"), ("count", "int"), truncation, model],
+        "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model],
+        "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model],
+        "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model],
+        "/project": [("picture", "filepath"), model],
     }
     for info in endpoints.values():
         for parameter in info["parameters"]:
@@ -343,6 +411,8 @@ def test_a_spoilt_weights_folder_is_named_in_one_sentence(folder, spoil, words):
 HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
+from model.projection import project
+from model.shelf import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):
     os.environ["HF_TOKEN"] = token
@@ -450,3 +520,69 @@ def test_without_any_weights_the_page_says_so_and_ends(tmp_path):
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("MODEL_ID '") and "could not be loaded" in done.stderr
+
+
+SHELF = """
+import json, sys
+from pathlib import Path
+from model.hub import LoadError
+from model.shelf import Shelf
+weights, guests, names = json.loads(sys.argv[1])
+shelf, answers = Shelf({"own": Path(weights)}, guests), []
+for name in names:
+    try:
+        answers.append(shelf[name].generator.generate(seeds=[7])[0].tobytes().hex())
+    except LoadError as error:
+        answers.append(str(error))
+print(json.dumps([answers, sorted(path.name for path in Path(guests).iterdir())]))
+"""
+
+
+def ask_shelf(endpoint: str, home: Path, guests: Path, *names: str) -> tuple[list[str], list[str]]:
+    """The face of seed 7 of each model, or why there is none, and the folders that are left."""
+    variables = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_me"}
+    done = subprocess.run(
+        [sys.executable, "-c", SHELF, json.dumps([str(WEIGHTS), str(guests), names])],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_shelf_reads_its_own_models_and_fetches_public_ones(folder, tmp_path):
+    face = Generator.from_pretrained(folder).generate(seeds=[7])[0].tobytes().hex()
+    big = tmp_path / "big"
+    shutil.copytree(folder, big)
+    with (big / "model.safetensors").open("ab") as file:
+        file.truncate(MAX_BYTES + 1)
+    with Hub() as hub:
+        for name in ("me/a", "me/b", "me/c", "me/d"):
+            put(hub, name, folder)
+        put(hub, "me/secret", folder, private=True)
+        put(hub, "me/big", big)
+        to_pickle(folder)
+        put(hub, "me/pickle", folder)
+        cases = {
+            "me/a": face,
+            "me/secret": "'me/secret' could not be loaded: there is no such public model on the Hub",
+            "me/nothing": "'me/nothing' could not be loaded: there is no such public model on the Hub",
+            str(WEIGHTS): f"'{WEIGHTS}' could not be loaded: there is no such public model on the Hub",
+            "../weights": "'../weights' could not be loaded: there is no such public model on the Hub",
+            "me/big": "'me/big' could not be loaded: its model.safetensors is larger than the 64 MiB that are allowed "
+            "here",
+            "me/pickle": "'me/pickle' could not be loaded: it lacks model.safetensors or config.json, and a pickle is "
+            "not loaded",
+        }
+        guests = tmp_path / "guests"
+        answers, _ = ask_shelf(hub.url, tmp_path, guests, *cases)
+        assert dict(zip(cases, answers)) == cases
+        assert not any(hub.authorizations)  # the page's own token stays at home
+        fetched = [line for line in hub.requests if "big" in line and "safetensors" in line and line.startswith("GET")]
+        assert not fetched
+        answers, kept = ask_shelf(hub.url, tmp_path, guests, "me/a", "me/b", "me/c", "me/d", "me/a", "")
+        assert answers[:5] == [face] * 5 and answers[5] not in (face, answers[0])
+        assert kept == ["me--a", "me--c", "me--d"] and GUESTS == 3

@@ -1,0 +1,90 @@
+"""The models that a page draws with: those that it ships, and public ones of the Hub when someone asks for them."""
+
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
+
+from .animation import to_png
+from .explore import Directions
+from .generator import Generator
+from .hub import LoadError, load_model
+
+MAX_BYTES = 64 * 2**20  # of a public model's weights
+GUESTS = 3  # public models that are kept, in memory and on the disk
+FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
+REMEMBERED = 2048  # faces of a model, about 8 kB each
+
+
+class Model:
+    """A generator, its directions, and the PNGs of the faces that it drew last."""
+
+    def __init__(self, generator: Generator, directions: Directions) -> None:
+        self.generator, self.directions = generator, directions
+        self.png = lru_cache(REMEMBERED)(self._png)
+
+    def _png(self, seed: int, truncation: float) -> bytes:
+        return to_png(self.generator.generate(seeds=[seed], truncation=truncation)[0])
+
+
+class Shelf:
+    """Models by name. The first of ``own`` goes by "" too; a folder of ``own`` is read when it is first asked for.
+
+    Any other name is the id of a model on the Hub. It is fetched into ``folder`` without a token, from safetensors of
+    at most MAX_BYTES only, one at a time, and the oldest gives way to it.
+    """
+
+    def __init__(self, own: dict[str, Model | Path], folder: str | Path) -> None:
+        self.names, self.folder = list(own), Path(folder)
+        self._own = dict(own)
+        self._guests: OrderedDict[str, Model] = OrderedDict()
+        self._failed: dict[str, tuple[float, str]] = {}
+        self._reading, self._fetching = threading.Lock(), threading.Lock()
+
+    def __getitem__(self, name: object) -> Model:
+        """The model of that name.
+
+        Raises:
+            LoadError: there is none, or it cannot be had now.
+        """
+        if not isinstance(name, str) or len(name) > 200:
+            raise LoadError("must be the name of a model of this page or the id of a public one on the Hub")
+        name = name.strip() or self.names[0]
+        if name in self._own:
+            return self._read(name)
+        if guest := self._guests.get(name):
+            return guest
+        when, why = self._failed.get(name, (-FAILED_SECONDS, ""))
+        if time.monotonic() - when < FAILED_SECONDS:
+            raise LoadError(why)
+        if not self._fetching.acquire(blocking=False):  # whoever waits would keep others from drawing
+            raise LoadError(f"'{name}' has to wait: another model is being fetched; try again in a moment")
+        try:
+            return self._guests.get(name) or self._fetch(name)
+        finally:
+            self._fetching.release()
+
+    def _read(self, name: str) -> Model:
+        with self._reading:
+            model = self._own[name]
+            if isinstance(model, Path):
+                model = self._own[name] = Model(*load_model(model))
+            return model
+
+    def _fetch(self, name: str) -> Model:
+        cache = self.folder / name.replace("/", "--")
+        try:
+            model = Model(*load_model(name, public=cache, max_bytes=MAX_BYTES))
+        except LoadError as error:
+            shutil.rmtree(cache, ignore_errors=True)
+            if len(self._failed) >= 100:
+                self._failed.clear()
+            self._failed[name] = time.monotonic(), str(error)
+            raise
+        while len(self._guests) >= GUESTS:
+            old, _ = self._guests.popitem(last=False)
+            shutil.rmtree(self.folder / old.replace("/", "--"), ignore_errors=True)
+        self._guests[name] = model
+        return model
