@@ -10,9 +10,7 @@ from pathlib import Path
 from huggingface_hub import (
     _CACHED_NO_EXIST,
     constants,
-    get_hf_file_metadata,
     hf_hub_download,
-    hf_hub_url,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
@@ -86,8 +84,8 @@ def _download(model_id: str, revision: str | None, public: Path | None, max_byte
 
     def fetch(name: str) -> str:
         if max_bytes is not None:
-            size = get_hf_file_metadata(hf_hub_url(model_id, name, revision=revision), token=token).size
-            if size is None or size > max_bytes:
+            ahead = hf_hub_download(model_id, name, revision=revision, cache_dir=public, token=token, dry_run=True)
+            if ahead.file_size is None or ahead.file_size > max_bytes:
                 raise ValueError(f"its {name} is larger than the {max_bytes >> 20} MiB that are allowed here")
         return hf_hub_download(model_id, name, revision=revision, cache_dir=public, token=token)
 

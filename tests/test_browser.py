@@ -16,9 +16,10 @@ from playwright.sync_api import Page as Tab
 
 from app import FIRST_FACE, FIRST_PATH
 from model import Generator, latents_from_seeds
-from model.explore import Directions, encode, neighbours
+from model.explore import Directions, decode, encode, neighbours
 
 KEYS = FIRST_PATH.split(", ")
+OTHER = "selfie2anime"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
     "--no-sandbox",
@@ -42,7 +43,7 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with Page(tmp_path_factory.mktemp("page")) as page:
+    with Page(tmp_path_factory.mktemp("page"), HF_ENDPOINT="http://127.0.0.1:9") as page:  # a Hub out of reach
         yield page
 
 
@@ -243,6 +244,73 @@ def test_explore_follows_its_sliders_and_its_address(browser, served, generator)
             visit.tab.get_by_role("button", name="Start over").click()
             expect(visit.tab.get_by_role("spinbutton", name=directions.labels[0])).to_have_value("0")
             visit.expect_address(tab="explore", start=42, truncation=1)
+
+
+def test_another_model_draws_in_every_tab_and_is_in_the_address(visit, browser, served):
+    other = Generator.from_pretrained(ROOT / "weights" / OTHER)
+    field = visit.tab.get_by_label("Model")
+    field.click()
+    visit.tab.get_by_role("option", name=OTHER).click()
+    visit.expect_address(tab="seed", seed=FIRST_FACE, truncation=1, enlarge="none", model=OTHER)
+    visit.expect_seed(other, FIRST_FACE)
+    visit.expect_face(visit.tab.locator("#truncations img").first, other.generate(seeds=[FIRST_FACE], truncation=0)[0])
+    visit.open("Batch")
+    visit.expect_face(visit.tab.locator("#gallery img").nth(3), other.generate(seeds=[3])[0])
+    visit.open("Interpolation")
+    visit.expect_face(visit.tab.locator("#keys img").nth(1), other.generate(seeds=[int(KEYS[1])])[0])
+    visit.open("Explore")
+    visit.expect_face(visit.tab.locator("#explored img"), other.generate(seeds=[FIRST_FACE])[0])
+    directions = Directions.load(ROOT / "weights" / OTHER, other.latent_dim)
+    for label in directions.labels:
+        expect(visit.tab.get_by_role("slider", name=label)).to_be_visible()
+    slider = visit.tab.get_by_role("slider", name=directions.labels[-1])
+    slider.focus()
+    slider.press("ArrowRight")
+    moves = [0.0] * (len(directions.labels) - 1) + [0.1]
+    address = ",".join(f"{move:g}" for move in moves)
+    visit.expect_address(tab="explore", start=FIRST_FACE, truncation=1, moves=address, model=OTHER)
+    z = latents_from_seeds([FIRST_FACE], other.latent_dim)
+    moved = other.generate(z=directions.move(z, moves))[0]
+    visit.expect_face(visit.tab.locator("#explored img"), moved)
+    with Visit(browser, served.url, "desktop", query=f"?{urlsplit(visit.tab.url).query}") as again:
+        expect(again.tab.get_by_label("Model")).to_have_value(OTHER)
+        again.expect_face(again.tab.locator("#explored img"), moved)
+        expect(again.tab.get_by_role("spinbutton", name=directions.labels[-1])).to_have_value("0.1")
+
+
+def test_a_model_that_cannot_be_had_is_explained_and_the_one_before_stays(browser, served, generator):
+    with Visit(browser, served.url, "desktop") as visit:
+        field = visit.tab.get_by_label("Model")
+        field.fill("me/nothing")
+        field.press("Enter")
+        sentence = "Model 'me/nothing' could not be loaded: the Hub could not be reached within 10 seconds."
+        expect(visit.tab.get_by_text(sentence).first).to_be_visible(timeout=30_000)
+        expect(field).to_have_value("anime-faces")
+        visit.expect_seed(generator, FIRST_FACE)
+
+
+def test_a_picture_that_is_uploaded_leads_to_a_face_to_explore(visit, tmp_path, generator):
+    generator.generate(seeds=[4242])[0].resize((200, 200)).save(tmp_path / "mine.png")
+    visit.open("Explore")
+    upload = visit.tab.locator("#example input[type=file]")
+    upload.set_input_files(tmp_path / "mine.png")
+    start = visit.tab.get_by_role("textbox", name="Start")
+    expect(start).to_have_value(re.compile("^z[A-Za-z0-9_-]{171}$"), timeout=60_000)
+    code = start.input_value()
+    visit.expect_address(tab="explore", start=code, truncation=1)
+    found = generator.generate(z=decode(code, generator.latent_dim)[None])[0]
+    visit.expect_face(visit.tab.locator("#explored img"), found)
+    visit.expect_face(visit.tab.locator("#map img").nth(12), found)
+
+
+def test_an_upload_that_is_no_picture_is_explained(browser, served, tmp_path):
+    (tmp_path / "mine.png").write_text("no picture")
+    with Visit(browser, served.url, "desktop") as visit:
+        visit.open("Explore")
+        visit.tab.locator("#example input[type=file]").set_input_files(tmp_path / "mine.png")
+        sentence = visit.tab.get_by_text("Picture must be a whole PNG, JPEG, WEBP or BMP file")
+        expect(sentence.first).to_be_visible(timeout=30_000)
+        expect(visit.tab.get_by_role("textbox", name="Start")).to_have_value(str(FIRST_FACE))
 
 
 @pytest.mark.parametrize("name", ["Seed", "Batch", "Interpolation", "Explore"])
