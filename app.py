@@ -106,12 +106,13 @@ def build() -> gr.Blocks:
     private = {"api_visibility": "private"}
     pages, copies = {}, {}
     with gr.Blocks(title="Anime faces", delete_cache=(3600, 3600)) as page:
-        gr.HTML(INTRODUCTION, elem_id="introduction")
+        with gr.Row(elem_id="head"):
+            gr.HTML(INTRODUCTION, elem_id="introduction")
+            chosen = gr.Dropdown(shelf.names, value=shelf.names[0], allow_custom_value=True, label="Model", buttons=[],
+                                 info="Or the id of a public one on the Hub.", min_width=240, scale=0)  # fmt: skip
         if notice:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
         page.space_id = None  # on a Space, Gradio's own header would ask other hosts
-        chosen = gr.Dropdown(shelf.names, value=shelf.names[0], allow_custom_value=True, label="Model", buttons=[],
-                             info="Or type the id of a public one on the Hub: name/model.")  # fmt: skip
         model = gr.Textbox(shelf.names[0], visible=False, show_label=False)
         with gr.Tabs(selected="seed") as tabs:
             with gr.Tab("Seed", id="seed") as seed_tab, gr.Row():
