@@ -53,4 +53,5 @@ new MutationObserver(() => {
     const image = button.querySelector("img");
     if (image?.alt) image.alt = "";
   }
+  document.querySelector("#example button.upload-container")?.removeAttribute("aria-label"); // its text says the same
 }).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["alt", "aria-label"] });
