@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from page import ROOT, Page
 from PIL import Image
-from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect
 from playwright.sync_api import Page as Tab
 
 from app import FIRST_FACE, FIRST_PATH
@@ -20,16 +19,6 @@ from model.explore import Directions, decode, encode, neighbours
 
 KEYS = FIRST_PATH.split(", ")
 OTHER = "selfie2anime"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
 SPACE = {"SPACE_ID": "me/faces", "SYSTEM": "spaces", "SPACE_HOST": "me-faces.hf.space", "SPACE_AUTHOR_NAME": "me"}
 
@@ -45,14 +34,6 @@ def generator() -> Generator:
 def served(tmp_path_factory):
     with Page(tmp_path_factory.mktemp("page"), HF_ENDPOINT="http://127.0.0.1:9") as page:  # a Hub out of reach
         yield page
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 class Visit:

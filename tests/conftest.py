@@ -1,0 +1,45 @@
+"""What takes long to make and serves several test files: a browser, and the weights exported to ONNX."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; take a page or a context of your own and close it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Path:
+    """The weights of this repository with their ONNX files, by the command that users type; copy it to change it."""
+    folder = tmp_path_factory.mktemp("exported") / "weights"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(ROOT / "weights" / name, folder)
+    command = [sys.executable, ROOT / "train" / "to_onnx.py", folder]
+    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{folder / 'onnx' / 'model.onnx'}: differs from PyTorch by at most ")
+    return folder
