@@ -465,7 +465,7 @@ def test_the_card_tells_what_is_there(weights):
         'Generator.from_pretrained("me/anime-dcgan")',
         "anime-faces.zip: 21,551 images were used of 21,560 found (7 exact duplicates dropped, 2 unreadable)",
         "Faces cut from two public collections.",
-        "500,032 images were seen in 2.5 hours on cpu (90 images a second), with torch 2.13.0, accelerate 1.15.0.",
+        "500,032 images were seen in 2.5 hours on cpu at 90 images a second, with torch 2.13.0, accelerate 1.15.0.",
         "The weights are a moving average",
         "| `learning_rate` | 0.0004 | ",
         "| Fréchet distance | 31.25 | lower is better |",

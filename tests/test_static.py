@@ -1,5 +1,6 @@
 """The page without a server: published to a Hub on the loopback interface, downloaded, used in headless Chromium."""
 
+import base64
 import functools
 import shutil
 import threading
@@ -15,13 +16,13 @@ from PIL import Image
 from playwright.sync_api import expect
 from test_space import download, run
 
-from model import Generator
+from model import Generator, interpolate, latents_from_seeds
 from train import publish
 from train.space import RUNTIME_FILES
 
 pytestmark = pytest.mark.skipif(not node.available(), reason="Node.js, npm or onnxruntime-web is not to be had")
 ID = "me/static"
-FILES = {"README.md", "LICENSE", "index.html", "onnx/model.onnx", "onnx/latents.mjs"}
+FILES = {"README.md", "LICENSE", "index.html", "onnx/model_fp16.onnx", "onnx/latents.mjs"}
 FILES |= {f"ort/{name}" for name in RUNTIME_FILES}
 
 
@@ -47,15 +48,9 @@ def space(weights, tmp_path_factory) -> Path:
 
 
 class Files(SimpleHTTPRequestHandler):
-    """Static files with the headers that the front matter of the Space asks for."""
+    """Static files, and not a word about them."""
 
     protocol_version = "HTTP/1.1"
-
-    def end_headers(self) -> None:
-        for line in (Path(self.directory) / "README.md").read_text().splitlines():
-            if line.startswith("  cross-origin-"):
-                self.send_header(*line.strip().split(": "))
-        super().end_headers()
 
     def log_message(self, *_) -> None:
         pass
@@ -117,21 +112,44 @@ def test_it_draws_the_faces_that_pytorch_draws(tab, url, weights, tmp_path):
     assert f"seed={seed}&truncation=0.5" in tab.url
 
 
-def test_it_wanders_and_stops_at_a_face_with_a_seed(tab, url, weights):
+RECORD = """
+    window.shown = [];
+    const put = CanvasRenderingContext2D.prototype.putImageData;
+    CanvasRenderingContext2D.prototype.putImageData = function (picture, ...place) {
+        const seed = document.querySelector("#seed").value;
+        if (document.querySelector("#wander").ariaPressed === "true")
+            shown.push([seed, btoa(String.fromCharCode(...picture.data))]);
+        return put.call(this, picture, ...place);
+    };
+"""
+
+
+def test_it_wanders_in_exact_frames_and_stops_at_a_face_with_a_seed(tab, url, weights):
+    tab.add_init_script(RECORD)
     tab.goto(f"{url}/?seed=7")
     picture(tab, 7)
     wander = tab.get_by_role("button", name="Wander")
     wander.click()
     expect(wander).to_have_attribute("aria-pressed", "true")
-    expect(tab.get_by_role("spinbutton", name="Seed")).not_to_have_value(
-        "7", timeout=30_000
-    )  # it has arrived at the first face
+    field = tab.get_by_role("spinbutton", name="Seed")
+    expect(field).not_to_have_value("7", timeout=60_000)  # it has arrived at the first face
     expect(tab.locator("#status")).to_contain_text("frames a second")
     wander.click()
     expect(tab.locator("#status")).to_have_text("")
-    seed = int(tab.get_by_role("spinbutton", name="Seed").input_value())
-    face = np.asarray(Generator.from_pretrained(weights).generate([seed])[0])
+    generator, seed = Generator.from_pretrained(weights), int(field.input_value())
+    face = np.asarray(generator.generate([seed])[0])
     assert np.abs(picture(tab, seed).astype(int) - face).max() <= 1
+
+    # Each picture on the way was shown, once and in order, up to the face of the next seed.
+    shown = tab.evaluate("shown")
+    left = [int(seed) for seed, _ in shown]
+    frames = np.stack([np.frombuffer(base64.b64decode(data), np.uint8) for _, data in shown]).reshape(-1, 64, 64, 4)
+    frames = frames[: left.count(7) + 1, ..., :3].astype(int)
+    path = interpolate(latents_from_seeds([7, left[len(frames) - 1]], generator.latent_dim), len(frames) - 1)
+    expected = np.stack([np.asarray(face) for face in generator.generate(z=path)]).astype(int)
+    assert len(frames) == 121 and np.abs(frames - expected).max() <= 1
+    change = np.abs(np.diff(expected, axis=0)).mean((1, 2, 3))
+    assert change.min() > 5 * np.abs(frames - expected).mean()  # one frame more or less would have been noticed
 
 
 @pytest.mark.parametrize(
@@ -143,15 +161,15 @@ def test_addresses_that_make_no_sense_show_a_face(tab, url, query, seed):
 
 
 def test_a_model_that_is_missing_is_said(browser, url, space):
-    (space / "onnx" / "model.onnx").rename(space / "hidden")
+    (space / "onnx" / "model_fp16.onnx").rename(space / "hidden")
     try:
         with browser.new_page() as tab:
             tab.goto(url)
             expect(tab.locator("#status")).to_contain_text(
-                "could not be loaded (onnx/model.onnx: the server answered 404)"
+                "could not be loaded (onnx/model_fp16.onnx: the server answered 404)"
             )
     finally:
-        (space / "hidden").rename(space / "onnx" / "model.onnx")
+        (space / "hidden").rename(space / "onnx" / "model_fp16.onnx")
 
 
 def test_weights_without_onnx_are_refused_and_the_plan_is_listed(weights, tmp_path, capsys):

@@ -77,14 +77,19 @@ def setting_rows(options: dict) -> list[tuple[str, object, str]]:
     ]
 
 
+def evidence(folder: Path, name: str) -> dict:
+    """What was measured on the weights of a folder, {} where that is nothing or was other weights."""
+    found = read_json(folder / name)
+    return found if found and found.get("weights") == weights_digest(folder) else {}
+
+
 def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     """The card as an object; arguments and errors as in ``write_card``."""
     folder = Path(folder)
     config, training, metrics = (read_json(folder / f"{name}.json") for name in ("config", "training", "metrics"))
-    directions = read_json(folder / "directions.json")
-    if directions and directions.get("weights") != weights_digest(folder):
-        directions = {}  # measured on other weights
+    directions, onnx = (evidence(folder, name) for name in ("directions.json", "onnx/measured.json"))
     dataset, options = training.get("dataset") or {}, training.get("config") or {}
+    device = str(training.get("device") or "").removeprefix("1 x ").replace("(1 threads)", "(1 thread)")
     name = repo_id.split("/")[-1] if repo_id else "anime-dcgan"
     rows, reference = metric_rows(metrics), public_name(metrics.get("reference"))
     if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
@@ -117,14 +122,17 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
         template_path=str(TEMPLATE),
         name=name,
         repo_id=repo_id or folder.name,
+        on_hub=bool(repo_id),
+        path=lambda file: f'hf_hub_download("{repo_id}", "{file}")' if repo_id else f'"{folder.name}/{file}"',
         files={path.relative_to(folder).as_posix() for path in folder.rglob("*")},
         config=config,
-        training=training,
+        training={**training, "device": device} if training else {},
         dataset={**dataset, "name": public_name(dataset.get("name"))},
         settings=setting_rows(options),
         metrics={**metrics, "reference": reference},
         rows=rows,
         directions=directions,
+        onnx=onnx,
     )
     return ModelCard(re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n")
 

@@ -17,6 +17,7 @@ WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png
 PRELOADED = "config.json,model.safetensors"
 RUNTIME = "onnxruntime-web@1.30.0"
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+STATIC_MODEL = "onnx/model_fp16.onnx"  # half the download
 NPM_SECONDS = 300
 VARIABLES = ("MODEL_ID", "MODEL_REVISION")
 
@@ -98,10 +99,10 @@ def static_files(folder: str | Path, runtime: Path) -> dict[str, Path]:
     """What the page without a server consists of, onnxruntime-web in the folder ``runtime`` included.
 
     Raises:
-        ValueError: no ONNX file of these weights; one sentence.
+        ValueError: no ONNX files of these weights; one sentence.
     """
     check_onnx(Path(folder))
-    files = {"LICENSE": ROOT / "LICENSE", "onnx/model.onnx": Path(folder, "onnx", "model.onnx")}
+    files = {"LICENSE": ROOT / "LICENSE", STATIC_MODEL: Path(folder, STATIC_MODEL)}
     files |= {name: HUB_FILES / "static" / name for name in ("README.md", "index.html")}
     files |= {"onnx/latents.mjs": HUB_FILES / "latents.mjs"}
     return files | {f"ort/{name}": runtime / name for name in RUNTIME_FILES}

@@ -15,7 +15,8 @@ PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
 DIRECTIONS = ("directions.safetensors", "directions.json", "directions.png")
 # Nothing but these of a weights folder is ever uploaded, whatever else lies in it.
 FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", *DIRECTIONS)
-ONNX = ("onnx/model.onnx", "onnx/latents.json")
+MODELS = ("onnx/model.onnx", "onnx/model_fp16.onnx")
+ONNX = (*MODELS, "onnx/latents.json", "onnx/measured.json")
 PACKAGE = "anime_dcgan"  # what model/ is called in other code, handler.py on the Hub included
 
 
@@ -39,24 +40,26 @@ def check_weights(folder: str | Path) -> None:
 
 
 def check_onnx(folder: Path) -> None:
-    """Make sure that onnx/model.onnx is there and of these very weights; ValueError, one sentence, if not."""
-    file = folder / "onnx" / "model.onnx"
+    """Make sure that the ONNX files are there and of these very weights; ValueError, one sentence, if not."""
     command = shlex.join(["python", "-m", "train.to_onnx", str(folder)])
-    if not file.is_file():
-        raise ValueError(f"weights_folder: no onnx/model.onnx in '{folder}'; make it: {command}")
-    if weights_digest(folder).encode() not in file.read_bytes():
-        raise ValueError(f"weights_folder: onnx/model.onnx was made of other weights; make it anew: {command}")
+    for name in ONNX:
+        if not (folder / name).is_file():
+            raise ValueError(f"weights_folder: no {name} in '{folder}'; make it: {command}")
+    digest = weights_digest(folder).encode()
+    for name in MODELS:
+        if digest not in (folder / name).read_bytes():
+            raise ValueError(f"weights_folder: {name} was made of other weights; make it anew: {command}")
 
 
 def model_files(folder: str | Path) -> dict[str, Path]:
     """What a model repository consists of: names there, and the files here; the card may yet have to be written.
 
     Raises:
-        ValueError: the ONNX file is of other weights; one sentence.
+        ValueError: ONNX files are missing or of other weights; one sentence.
     """
     folder = Path(folder)
     files = {name: folder / name for name in FILES if (folder / name).is_file() or name == "README.md"}
-    if (folder / "onnx" / "model.onnx").is_file():
+    if (folder / MODELS[0]).is_file():
         check_onnx(folder)
         files |= {name: folder / name for name in ONNX}
         files["onnx/latents.mjs"] = HUB_FILES / "latents.mjs"
