@@ -1,21 +1,20 @@
 """The generator of a DCGAN (Radford et al. 2016, arXiv:1511.06434) that the Hugging Face Hub can store and load."""
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from PIL.Image import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
 from .sampling import latents_from_seeds, to_images, truncate
 
-IMAGE_SIZES = (32, 64, 128)
-NO_SAFETENSORS = "has no model.safetensors, and a pickle is not loaded; ask its author for safetensors"
+IMAGE_SIZES, IMAGE_CHANNELS = (32, 64, 128), (1, 3)
 
 
 class Generator(
@@ -45,13 +44,15 @@ class Generator(
         self, latent_dim: int = 128, base_channels: int = 64, image_size: int = 64, image_channels: int = 3
     ) -> None:
         super().__init__()
-        if image_size not in IMAGE_SIZES:
-            raise ValueError(f"image_size: {image_size} is not one of {IMAGE_SIZES}")
-        if image_channels not in (1, 3):
-            raise ValueError(f"image_channels: {image_channels} is not 1 or 3")
+        for name, value, allowed in (
+            ("image_size", image_size, IMAGE_SIZES),
+            ("image_channels", image_channels, IMAGE_CHANNELS),
+        ):
+            if type(value) is not int or value not in allowed:
+                raise ValueError(f"{name}: {value!r:.40} is not one of {allowed}")
         for name, value in (("latent_dim", latent_dim), ("base_channels", base_channels)):
-            if not isinstance(value, int) or not 1 <= value <= 4096:
-                raise ValueError(f"{name}: {value!r} is not a whole number from 1 to 4096")
+            if type(value) is not int or not 1 <= value <= 4096:
+                raise ValueError(f"{name}: {value!r:.40} is not a whole number from 1 to 4096")
         self.latent_dim = latent_dim
         self.image_size = image_size
 
@@ -113,61 +114,43 @@ class Generator(
             self.train(was_training)
 
     @classmethod
-    def _from_pretrained(
+    def from_pretrained(
         cls,
+        pretrained_model_name_or_path: str | Path,
         *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
         map_location: str = "cpu",
-        strict: bool = True,
         **model_kwargs: Any,
     ) -> "Generator":
-        # Not the mixin's own: that loads what fits of a file, and where there is none a pickle, which can run code.
-        # Here every file must fit its config, whatever ``strict`` says.
-        file: str | Path = Path(model_id, SAFETENSORS_SINGLE_FILE)
-        if not Path(model_id).is_dir():
-            try:
-                file = hf_hub_download(
-                    model_id,
-                    SAFETENSORS_SINGLE_FILE,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                )
-            except LocalEntryNotFoundError:  # not in the cache, and the Hub is out of reach
-                raise
-            except EntryNotFoundError:
-                raise ValueError(f"'{model_id}' {NO_SAFETENSORS}") from None
-        elif not Path(file).is_file():
-            raise ValueError(f"'{model_id}' {NO_SAFETENSORS}")
-        with torch.device("meta"):  # shapes only: a config that the file does not bear out must cost no memory
-            model = cls(**model_kwargs)
-        model.load_state_dict(_read_tensors(file, model.state_dict(), map_location), assign=True)
+        """A generator in eval mode, from a folder or from the Hub.
+
+        Args:
+            pretrained_model_name_or_path: folder with config.json and model.safetensors, or id of a model on the Hub.
+            force_download: download again what is in the cache.
+            token: for the Hub; default is HF_TOKEN or the login of ``hf auth login``.
+            cache_dir: where downloads are kept.
+            local_files_only: ask no host.
+            revision: branch, tag or commit on the Hub. A commit that is in the cache asks no host.
+            map_location: device to load to.
+            model_kwargs: arguments of the class that take the place of those in config.json.
+
+        Raises:
+            ValueError: a file is missing, too large, damaged, or does not fit the config; one sentence.
+        """
+        # Not the mixin's own: that reads a config of any size, and loads what fits of a file or, where there is none, a
+        # pickle, which can run code. Here every file must fit its config before memory is taken for it.
+        options = {"revision": revision, "cache_dir": cache_dir, "token": token}
+        options |= {"force_download": force_download, "local_files_only": local_files_only}
+        model_id = str(pretrained_model_name_or_path)
+        names = list(inspect.signature(cls.__init__).parameters)[1:]
+        config = read_config(fetch(model_id, CONFIG_NAME, CONFIG_BYTES, **options), names)
+        with torch.device("meta"):  # shapes only
+            model = cls(**config | model_kwargs)
+        expected = model.state_dict()
+        file = fetch(model_id, SAFETENSORS_SINGLE_FILE, most_bytes(expected), **options)
+        model.load_state_dict(read_tensors(file, expected, map_location), assign=True)
         return model.float().eval()
-
-
-def _read_tensors(file: str | Path, expected: dict[str, Tensor], device: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, once their names and shapes are the ``expected`` ones; ValueError if not."""
-    try:
-        with safe_open(file, "pt", device=device) as tensors:
-            found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-            shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-            for name in sorted(shapes.keys() | found.keys()):
-                should, is_ = shapes.get(name, "absent"), found.get(name, "missing")
-                if should != is_:
-                    raise ValueError(
-                        f"model.safetensors does not fit config.json: tensor '{name}' should be {should} and is {is_}"
-                    )
-            state = {name: tensors.get_tensor(name) for name in found}
-    except SafetensorError as error:
-        raise ValueError(f"model.safetensors is damaged ({error}); download it again") from None
-    for name, tensor in state.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"model.safetensors holds numbers that are not finite, in tensor '{name}'")
-    return state

@@ -280,7 +280,7 @@ class Handler(BaseHTTPRequestHandler):
         status, headers = 200, {}
         try:
             if any(word in self.path for word in self.hub.broken):
-                raise Refusal(500, "Something went wrong")
+                raise Refusal(500, f"Something went wrong for {self.headers.get('Authorization')}")
             method = "GET" if self.command == "HEAD" else self.command
             for wanted, pattern, handler in ROUTES:
                 if wanted == method and (match := pattern.match(url.path)):

@@ -72,18 +72,38 @@ def test_onnxruntime_draws_the_same_in_any_batch(weights, faces):
     z = latents_from_seeds(SEEDS, 128)
     with torch.inference_mode():
         expected = Generator.from_pretrained(weights)(z).numpy()
+    half = onnxruntime.InferenceSession(weights / "onnx" / "model_fp16.onnx")
     for rows in (slice(0, 1), slice(3, 10), slice(0, 16)):
         images = session.run(["images"], {"z": z[rows].numpy()})[0]
         assert np.abs(images - expected[rows]).max() < 1e-4
         assert off(to_pixels(images), faces[rows]) <= 1
+        assert off(to_pixels(half.run(["images"], {"z": z[rows].numpy()})[0]), faces[rows]) <= 1
 
 
-def test_it_is_one_file_and_tells_nothing_of_this_computer(weights):
-    assert {path.name for path in (weights / "onnx").iterdir()} == {"model.onnx", "latents.json"}
-    data = (weights / "onnx" / "model.onnx").read_bytes()
-    assert len(data) < (weights / "model.safetensors").stat().st_size + 10_000  # BatchNorm is folded
+def test_models_are_one_file_each_and_tell_nothing_of_this_computer(weights):
+    names = {path.name for path in (weights / "onnx").iterdir()}
+    assert names == {"model.onnx", "model_fp16.onnx", "latents.json", "measured.json"}
+    full, half = ((weights / "onnx" / name).read_bytes() for name in ("model.onnx", "model_fp16.onnx"))
+    assert len(full) < (weights / "model.safetensors").stat().st_size + 10_000  # BatchNorm is folded
+    assert len(half) < len(full) / 2 + 20_000
     for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
-        assert word.encode() not in data
+        assert word.encode() not in full + half
+
+
+def test_what_was_measured_is_written_down_and_on_the_card(weights):
+    """The difference from the faces of generate(), by arithmetic of its own."""
+    measured = json.loads((weights / "onnx" / "measured.json").read_text())
+    card, seeds = write_card(weights, "me/faces").read_text(), range(measured["faces"])
+    faces = np.stack([np.asarray(image) for image in Generator.from_pretrained(weights).generate(seeds)]).astype(int)
+    for name in ("model.onnx", "model_fp16.onnx"):
+        session = onnxruntime.InferenceSession(weights / "onnx" / name)
+        drawn = to_pixels(session.run(["images"], {"z": latents_from_seeds(seeds, 128).numpy()})[0])
+        difference = np.abs(drawn - faces)
+        found = measured[name]
+        assert found["steps"] == difference.max() <= 1 and found["largest"] < 4e-3
+        assert found["fraction"] == pytest.approx((difference > 0).mean(), abs=1e-5)
+        assert f"| `onnx/{name}` | {found['largest']:.1e} | {100 * found['fraction']:.2g}% | {found['steps']} of" in card
+    assert measured["model_fp16.onnx"]["fraction"] < 0.01 and measured["model.onnx"]["fraction"] < 1e-4
 
 
 @pytest.mark.parametrize("sizes", [{"image_size": 32, "latent_dim": 20, "image_channels": 1}, {"image_size": 128}])
@@ -93,20 +113,33 @@ def test_other_sizes(tmp_path, capsys, sizes):
     generator(torch.randn(64, generator.latent_dim))  # fills the running statistics of BatchNorm
     generator.eval().save_pretrained(tmp_path)
     assert to_onnx.main([str(tmp_path)]) == 0, capsys.readouterr().err
-    model = (tmp_path / "onnx" / "model.onnx").read_bytes()
-    assert to_onnx.difference(model, generator) < 1e-4
+    model, half = ((tmp_path / "onnx" / name).read_bytes() for name in ("model.onnx", "model_fp16.onnx"))
+    assert to_onnx.difference(model, generator).largest < 1e-4 and to_onnx.difference(half, generator).steps <= 1
     with torch.no_grad():
         generator.layers[1].running_mean += 1
-    assert to_onnx.difference(model, generator) > to_onnx.TOLERANCE  # the check can tell
+    assert to_onnx.difference(model, generator).largest > to_onnx.TOLERANCES["model.onnx"]  # the check can tell
 
 
-def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["model.onnx", "model_fp16.onnx"])
+def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch, capsys, name):
     Generator(base_channels=4).save_pretrained(tmp_path)
-    monkeypatch.setattr(to_onnx, "TOLERANCE", -1.0)  # which no export can meet
+    monkeypatch.setitem(to_onnx.TOLERANCES, name, -1.0)  # which no export can meet
     assert to_onnx.main([str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("to_onnx: the exported model differs from PyTorch by ") and error.count("\n") == 1
+    assert error.startswith(f"to_onnx: {name} would differ from PyTorch by ") and error.count("\n") == 1
     assert not (tmp_path / "onnx").exists()
+
+
+def test_weights_that_do_not_fit_into_float16_are_not_written(tmp_path, capsys):
+    generator = Generator(base_channels=16)
+    with torch.no_grad():
+        generator.layers[0].weight *= 1e6  # past 65504; the BatchNorm after it has not seen that
+        generator.layers[1].running_var *= 1e12
+        generator.layers[1].weight *= 1e6
+    generator.save_pretrained(tmp_path)
+    assert to_onnx.main([str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("to_onnx: model_fp16.onnx would differ") and not (tmp_path / "onnx").exists()
 
 
 def test_bad_folders_are_one_sentence(tmp_path, capsys):
@@ -123,6 +156,10 @@ def test_an_export_of_other_weights_is_not_published(weights, tmp_path):
     Generator(base_channels=64).save_pretrained(folder)
     check_weights(folder)
     with pytest.raises(ValueError, match="onnx/model.onnx was made of other weights; make it anew: python -m train.to"):
+        model_files(folder)
+    assert "model_fp16" not in write_card(folder, "me/others").read_text()  # measured on other weights
+    (folder / "onnx" / "measured.json").unlink()
+    with pytest.raises(ValueError, match="no onnx/measured.json in .*; make it: python -m train.to"):
         model_files(folder)
 
 

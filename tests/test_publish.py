@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -215,6 +216,7 @@ def test_what_is_pushed_comes_back(hub, session, weights, tmp_path):
     assert repo.files().keys() - {".gitattributes"} == UPLOADED | ALONGSIDE.keys()
     assert all(repo.files()[name] == path.read_bytes() for name, path in ALONGSIDE.items())
     assert all(repo.files()[name] == (weights / name).read_bytes() for name in UPLOADED)
+    assert not any(TOKEN.encode() in data for data in repo.files().values())
     assert not repo.private
 
     # Elsewhere: by name and by commit, equal bits, the same face.
@@ -341,7 +343,7 @@ def test_failing_hubs_are_one_sentence_in_bounded_time(hub, session, weights, tm
             ("dead", environment(urls["dead"], tmp_path), "HF_ENDPOINT: "),
             ("silent", environment(urls["silent"], tmp_path), "HF_ENDPOINT: "),
             ("offline", environment(hub.url, tmp_path, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE: "),
-            ("broken", environment(hub.url, tmp_path), "error 500 (Something went wrong)"),
+            ("broken", environment(hub.url, tmp_path), "error 500 (Something went wrong for Bearer ***)"),
         )
         started = time.monotonic()
         running = {}
@@ -488,14 +490,31 @@ def test_the_card_tells_what_is_there(weights):
     assert ModelCard(text).data.eval_results is None
 
 
-def test_the_snippets_of_the_card_run(weights, tmp_path):
-    text = write_card(weights, ID).read_text()
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
-    code = code.replace("anime_dcgan", "model").replace(f'"{ID}"', repr(str(weights)))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
-    with Image.open(tmp_path / "7.png") as face:
+def test_whoever_follows_the_card_draws_a_face(hub, session, weights, tmp_path):
+    """Its commands and snippets as they stand, in an empty folder that knows nothing of this repository."""
+    name, folder = "me/found", tmp_path / "empty"
+    folder.mkdir()
+    assert session(TOKEN, weights, "--hub_model_id", name)[0] == 0
+    card, env = hub.repos[name].files()["README.md"].decode(), environment(hub.url, tmp_path / "home", token=None)
+    installing, downloading = re.search(r"```sh\n(.*?)```", card, re.S)[1].splitlines()
+    needed = re.findall(r'"([\w]+)>=', (ROOT / "pyproject.toml").read_text().partition("dependencies")[2])
+    assert installing == f"pip install {' '.join(needed)}"
+    assert downloading.startswith("hf download ")
+    hf = Path(sys.executable).with_name("hf")
+    subprocess.run([hf, *shlex.split(downloading)[1:]], cwd=folder, env=env, check=True, timeout=100)
+    (folder / "draw.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", card, re.S)))
+    subprocess.run([sys.executable, "draw.py"], cwd=folder, env=env, check=True, timeout=100)
+    with Image.open(folder / "7.png") as face:
         assert face.tobytes() == Generator.from_pretrained(weights).generate([7])[0].tobytes()
+
+
+def test_a_card_that_is_not_for_the_hub_speaks_of_its_folder(weights, tmp_path):
+    text = write_card(weights).read_text()
+    assert "hf download" not in text and "hf_hub_download" not in text
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.S)).replace("anime_dcgan", "model")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=weights.parent, env=env, check=True, timeout=100)
+    assert (weights.parent / "7.png").is_file()
 
 
 def test_only_inception_makes_an_fid(weights):

@@ -40,7 +40,7 @@ def read_json(path: Path) -> dict:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path}: not a JSON object")

@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for path, (largest, steps, fraction) in written.items():
         print(f"{path}: differs from PyTorch by at most {largest:.1e} over {len(MEASURED_SEEDS)} faces; as a picture, "
-              f"{fraction:.2%} of its numbers do, by at most {steps} of 255")  # fmt: skip
+              f"{100 * fraction:.2g}% of its numbers do, by at most {steps} of 255")  # fmt: skip
     return 0
 
 

@@ -1,0 +1,81 @@
+"""The files of a generator, in a folder or on the Hub: none is downloaded or read that is larger than it can be."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+CONFIG_BYTES = 2**16
+HEADER_BYTES = 2**20  # names and shapes at the head of a safetensors file
+NO_SAFETENSORS = "has no model.safetensors, and a pickle is not loaded; ask its author for safetensors"
+
+
+def fetch(model_id: str, name: str, most: int, **options: Any) -> Path:
+    """A file of a folder or of a model on the Hub.
+
+    Args:
+        model_id: folder, or id on the Hub.
+        name: of the file.
+        most: bytes that it may have; a larger one is neither downloaded nor read.
+        options: as for ``hf_hub_download``.
+
+    Raises:
+        ValueError: there is no such file, or it is larger; one sentence.
+    """
+    file, size = Path(model_id, name), None
+    if on_hub := not Path(model_id).is_dir():
+        try:
+            size = hf_hub_download(model_id, name, dry_run=True, **options).file_size
+        except LocalEntryNotFoundError:  # not in the cache, and the Hub is out of reach
+            raise
+        except EntryNotFoundError:
+            pass
+    elif file.is_file():
+        size = file.stat().st_size
+    if size is None:
+        raise ValueError(f"'{model_id}' {NO_SAFETENSORS if name.endswith('.safetensors') else f'has no {name}'}")
+    if size > most:
+        raise ValueError(f"{name} has {size:,} bytes, more than the {most:,} that it can need, and is not read")
+    return Path(hf_hub_download(model_id, name, **options)) if on_hub else file
+
+
+def read_config(file: Path, names: Iterable[str]) -> dict[str, Any]:
+    """What a config.json says of ``names``; ValueError, one sentence, if it is no JSON object."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise ValueError("its config.json does not describe a generator")
+    return {name: config[name] for name in names if name in config}
+
+
+def most_bytes(state: dict[str, Tensor]) -> int:
+    """How large a safetensors file of these tensors can be, in whatever precision."""
+    return sum(8 * tensor.numel() for tensor in state.values()) + HEADER_BYTES
+
+
+def read_tensors(file: Path, expected: dict[str, Tensor], device: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, once their names and shapes are the ``expected`` ones; ValueError if not."""
+    try:
+        with safe_open(file, "pt", device=device) as tensors:
+            found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+            shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+            for name in sorted(shapes.keys() | found.keys()):
+                should, is_ = shapes.get(name, "absent"), found.get(name, "missing")
+                if should != is_:
+                    raise ValueError(
+                        f"model.safetensors does not fit config.json: tensor '{name}' should be {should} and is {is_}"
+                    )
+            state = {name: tensors.get_tensor(name) for name in found}
+    except SafetensorError as error:
+        raise ValueError(f"model.safetensors is damaged ({error}); download it again") from None
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"model.safetensors holds numbers that are not finite, in tensor '{name}'")
+    return state
