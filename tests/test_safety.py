@@ -18,12 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
 
 LOAD = """
-import json, os, resource, sys
+import json, re, sys
+from pathlib import Path
 from model import Generator
 from model.hub import LoadError, load_generator
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+def peak():  # in MiB; getrusage would begin at the peak of whoever started this process
+    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 opened = []
 sys.addaudithook(lambda event, values: event == "open" and isinstance(values[0], str) and opened.append(values[0]))
@@ -67,7 +68,7 @@ def spoilt(good: dict[str, bytes], state: dict[str, torch.Tensor]) -> dict[str, 
         "pickle-by-another-name": (tensors(b"\x80\x04cos\nsystem\n" * 99), "model.safetensors is damaged"),
         "no-config": ({"model.safetensors": weights}, "config.json"),
         "oversized-weights": (tensors(weights + bytes(200 * MIB)), "model.safetensors has 210,"),
-        "oversized-config": (config("[" * 100 * MIB), "config.json has 104,857,600 bytes, more than the 65,536"),
+        "oversized-config": (config("[" * 200 * MIB), "config.json has 209,715,200 bytes, more than the 65,536"),
         "nested-config": (config("[" * 60_000), no_object),
         "config-of-another-kind": (config("[4]"), no_object),
         "config-of-bytes": (good | {"config.json": b"\xff\xfe\x00"}, no_object),
@@ -115,7 +116,7 @@ def test_what_is_spoilt_is_refused_before_memory_is_taken(good, tmp_path):
         assert expected in answer["from_pretrained"] and len(answer["from_pretrained"]) < 250, (name, answer)
         assert answer["load_generator"].startswith(f"'me/{name}' could not be loaded: "), (name, answer)
         assert not any("\n" in answer[way] for way in ("from_pretrained", "load_generator")), (name, answer)
-        assert answer["MiB"] < 30, (name, answer["MiB"])
+        assert answer["MiB"] < 64, (name, answer["MiB"])
         assert not [file for file in answer["opened"] if "passwd" in file], name
 
 
