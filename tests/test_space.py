@@ -18,7 +18,8 @@ from train import publish, space
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN, MODEL, SPACE = "hf_secretOfMine", "me/faces", "me/page"
-WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png", "directions.safetensors")
+DRAWING = ("config.json", "model.safetensors", "directions.safetensors")
+OTHER = "selfie2anime"  # the model that the repository ships besides
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ def download(hub: Hub, home: Path, *arguments: str | Path) -> None:
 
 
 def expected_names() -> set[str]:
-    names = {"README.md", "LICENSE", "app.py", "requirements.txt", *(f"weights/{name}" for name in WEIGHTS)}
+    names = {"README.md", "LICENSE", "app.py", "requirements.txt", "weights/samples.png", "weights/interpolation.png"}
+    names |= {f"{folder}/{name}" for folder in ("weights", f"weights/{OTHER}") for name in DRAWING}
     names |= {f".page/{path.name}" for path in (ROOT / ".page").iterdir()}
     return names | {f"model/{path.name}" for path in (ROOT / "model").glob("*.py")}
 
@@ -79,9 +81,7 @@ def test_a_space_is_published_with_its_model_downloaded_and_started(hub, weights
     # The front matter is that of README.md, with the very commit to load beforehand.
     ours, theirs = RepoCard.load(ROOT / "README.md"), RepoCard(files["README.md"].decode())
     assert theirs.text == ours.text
-    assert theirs.data.to_dict() == ours.data.to_dict() | {
-        "preload_from_hub": [f"{MODEL} config.json,model.safetensors {sha}"]
-    }
+    assert theirs.data.to_dict() == ours.data.to_dict() | {"preload_from_hub": [f"{MODEL} {','.join(DRAWING)} {sha}"]}
 
     # As a Space does it: files, then the models of preload_from_hub into the cache, then app.py with the variables.
     download(hub, tmp_path / "home", SPACE, "--repo-type", "space", "--local-dir", tmp_path / "space")
@@ -89,14 +89,16 @@ def test_a_space_is_published_with_its_model_downloaded_and_started(hub, weights
     served = tmp_path / "served"
     served.mkdir()
     download(hub, served / "hub", name, *wanted.split(","), "--revision", revision)
-    shutil.rmtree(tmp_path / "space" / "weights")  # so that only the pinned model can draw
+    (tmp_path / "space" / "weights" / "model.safetensors").unlink()  # so that the pinned model draws
     asked = len(hub.requests)
     variables = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_TELEMETRY": "1", "SPACE_ID": SPACE, **page.variables}
     with Page(served, tmp_path / "space" / "app.py", **variables) as started:
         client = Client(started.url, verbose=False, download_files=str(tmp_path / "drawn"))
-        file = client.predict(7, 1.0, api_name="/seed")
-    with Image.open(file) as face:
-        assert face.tobytes() == Generator.from_pretrained(weights).generate([7])[0].tobytes()
+        drawn = {path: client.predict(7, 1.0, "none", name, api_name="/seed")
+                 for path, name in ((weights, ""), (ROOT / "weights" / OTHER, OTHER))}  # fmt: skip
+    for path, file in drawn.items():
+        with Image.open(file) as face:
+            assert face.tobytes() == Generator.from_pretrained(path).generate([7])[0].tobytes()
     assert hub.requests[asked:] == []
 
     # Nothing has changed: no commit. Without its model: the Space is no longer pinned, and draws with what it carries.

@@ -12,9 +12,8 @@ from train.weights import HUB_FILES, ROOT, check_onnx
 
 PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
 FOLDERS = {"model": "*.py", ".page": "*"}
-# What the page draws with where the Hub does not answer, and the pictures of its README.
-WEIGHTS = ("config.json", "model.safetensors", "samples.png", "interpolation.png", "directions.safetensors")
-PRELOADED = "config.json,model.safetensors"
+DRAWING = ("config.json", "model.safetensors", "directions.safetensors")  # what a page needs of a model
+PICTURES = ("samples.png", "interpolation.png")  # those of README.md
 RUNTIME = "onnxruntime-web@1.30.0"
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 STATIC_MODEL = "onnx/model_fp16.onnx"  # half the download
@@ -32,18 +31,27 @@ def check_page() -> None:
 
 
 def space_files(folder: str | Path) -> dict[str, Path]:
-    """What the Space consists of: names there, and the files here; its weights are those of ``folder``."""
+    """What the Space consists of: names there, and the files here.
+
+    Its first model, which draws where the Hub does not answer, is that of ``folder``; the others are this repository's.
+    """
     files = {name: ROOT / name for name in PAGE}
     for name, pattern in FOLDERS.items():
         files |= {f"{name}/{path.name}": path for path in sorted((ROOT / name).glob(pattern)) if path.is_file()}
-    return files | {f"weights/{name}": Path(folder, name) for name in WEIGHTS if Path(folder, name).is_file()}
+    models = {"weights": Path(folder)}
+    models |= {f"weights/{path.parent.name}": path.parent for path in sorted(ROOT.glob("weights/*/config.json"))}
+    for place, source in models.items():
+        names = DRAWING + PICTURES * (place == "weights")
+        files |= {f"{place}/{name}": source / name for name in names if (source / name).is_file()}
+    return files
 
 
-def space_readme(model: tuple[str, str] | None) -> bytes:
+def space_readme(folder: str | Path, model: tuple[str, str] | None) -> bytes:
     """README.md of the repository; with a ``model``, id and commit, its front matter asks for that beforehand."""
     card = RepoCard.load(ROOT / "README.md")
     if model:
-        card.data["preload_from_hub"] = [f"{model[0]} {PRELOADED} {model[1]}"]
+        names = ",".join(name for name in DRAWING if Path(folder, name).is_file())
+        card.data["preload_from_hub"] = [f"{model[0]} {names} {model[1]}"]
     return str(card).encode()
 
 
@@ -83,7 +91,7 @@ def push_space(
         PublishError: no token, or the upload failed; one sentence.
     """
     check_page()
-    files = space_files(folder) | {"README.md": space_readme(model)}
+    files = space_files(folder) | {"README.md": space_readme(folder, model)}
     api = connect(repo_id, private=private, token=token, kind="space")
     try:
         pin(api, repo_id, model)
