@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from model import Discriminator, Generator, image_grid, interpolate, latents_from_seeds, slerp, to_images, truncate
+from model.discriminator import MinibatchStd
 from train.augment import augment, parse_policy
 from train.ema import EMA
 from train.losses import LOSSES, accuracies, discriminator_loss, generator_loss, gradient_penalty
@@ -58,6 +59,19 @@ def test_minibatch_std_sees_a_collapsed_batch():
     varied = torch.rand(8, 3, 32, 32) * 2 - 1
     channel = [D.layers[:-1](batch)[:, -1] for batch in (image, varied)]
     assert channel[0].max() < 1e-3 < channel[1].min()
+
+
+@pytest.mark.parametrize("n", [16, 64, 12])
+def test_minibatch_std_is_the_mean_deviation_within_groups(n):
+    x = torch.randn(n, 6, 4, 4).contiguous(memory_format=torch.channels_last) * 3 + 1
+    y = MinibatchStd()(x)
+    assert y.shape == (n, 7, 4, 4) and torch.equal(y[:, :6], x)
+    groups = n // 8 if n % 8 == 0 else 1
+    for i in range(n):  # sample i is one of i % groups, i % groups + groups, ...
+        expected = x[i % groups :: groups].var(0, unbiased=False).add(1e-8).sqrt().mean()
+        assert torch.allclose(y[i, 6], expected, atol=1e-6)
+    half = x.bfloat16()  # computed in float32 all the same
+    assert torch.equal(MinibatchStd()(half)[:, 6], MinibatchStd()(half.float())[:, 6].bfloat16())
 
 
 @pytest.mark.parametrize(
