@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from train.data import Batches, DataError, default_cache_dir, prepare, prepare_hub
+from train.files import sweep, whole, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 FACES = ROOT.parent / "shared" / "data" / "anime-faces.zip"
@@ -511,6 +512,49 @@ def test_two_ranks_join_to_the_batch_of_one() -> None:
     for _ in range(12):
         assert torch.equal(next(whole), torch.cat([next(part) for part in parts]))
     assert whole.position == parts[0].position == parts[1].position == 96
+
+
+def test_the_next_batch_is_read_ahead_from_a_mapped_file(tmp_path: Path, monkeypatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 64, 64, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    asked, really = set(), os.posix_fadvise
+
+    def advise(file: int, offset: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        asked.add(os.pread(file, length, offset))
+        really(file, offset, length, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    batches = Batches(mapped, 4, seed=0, device="cpu", rank=1, world_size=2, flip=False)
+    next(batches)
+    for _ in range(20):  # over several ends of epochs
+        ahead = asked.copy()
+        asked.clear()
+        pixels = ((next(batches) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        assert {image.tobytes() for image in pixels} == ahead and len(asked) == 4
+    asked.clear()
+    next(Batches(images, 4, seed=0, device="cpu"))  # in memory
+    assert not asked
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_text("before", tmp_path / "a")
+    with pytest.raises(KeyError), whole(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "before"}
+    with whole(tmp_path / "a") as first, whole(tmp_path / "a") as second:  # two writers do not disturb each other
+        first.write_text("first")
+        second.write_text("second")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "first"}
+    code = "import os; from pathlib import Path; from train.files import whole\n"
+    code += "with whole(Path('a')) as file: file.write_text('half'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    (tmp_path / ".mine.tmp").write_text("not ours")
+    assert len(list(tmp_path.iterdir())) == 3 and (tmp_path / "a").read_text() == "first"
+    sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"a", ".mine.tmp"}
 
 
 def test_fewer_images_than_the_batch() -> None:

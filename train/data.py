@@ -7,12 +7,12 @@ would each have to start and import everything first.
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from model.pictures import decode_picture
 from train.draws import Draws, keyed_generator
+from train.files import whole, write_text
 from train.sources import SUFFIXES, DataError, Source, open_hub, open_path
 
 T = TypeVar("T")
@@ -158,8 +159,8 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor,
             return str(error) or type(error).__name__
         return image, hashlib.sha256(image).digest()
 
-    def save(file: BinaryIO) -> None:
-        # Written as a stream, not through a memory map: there a full disk would be a SIGBUS instead of an error.
+    # Written as a stream, not through a memory map: there a full disk would be a SIGBUS instead of an error.
+    with whole(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, header | {"shape": (len(source.files), *shape)})
         start = file.tell()
@@ -179,21 +180,8 @@ def write(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor,
             (first, reason), n = unreadable[0], len(unreadable)
             raise DataError(f"none of the {n} images in '{source.name}' can be read; the first is '{first}' ({reason})")
 
-    replace_file(stem.with_suffix(".npy"), save)
     counts = {"found": len(source.files), "duplicates": len(duplicates), "unreadable": unreadable}
-    replace_file(stem.with_suffix(".json"), lambda file: file.write(json.dumps(counts, indent=1).encode()))
-
-
-def replace_file(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    """Write through a temporary name of its own in the same folder; on any failure nothing is left of it."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            save(file)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_text(json.dumps(counts, indent=1), stem.with_suffix(".json"))
 
 
 class Batches(Iterator[Tensor]):
@@ -205,7 +193,7 @@ class Batches(Iterator[Tensor]):
 
     Args:
         images: uint8 (N, H, W, 3), memory-mapped or not. Kept on a CUDA device where it takes less than half of the
-            free memory; gathered on the host otherwise.
+            free memory; gathered on the host otherwise, where of a mapped file only what a batch needs is read.
         batch_size: images per rank.
         flip: mirror every image left to right with probability 1/2.
 
@@ -237,11 +225,14 @@ class Batches(Iterator[Tensor]):
             for first in range(0, len(images), 4096):
                 part = np.array(images[first : first + 4096])
                 self._resident[first : first + 4096] = torch.from_numpy(part).to(self.device)
+        mapped = self._resident is None and isinstance(images, np.memmap) and hasattr(os, "posix_fadvise")
+        self._file = open(images.filename, "rb") if mapped else None  # noqa: SIM115
 
     def __next__(self) -> Tensor:
         index = self._global_index()[self.mine]
         flips = torch.rand(self.total, generator=keyed_generator(self.seed, 1, self.position))[self.mine] < 0.5
         self.position += self.total
+        self.read_ahead()
         if self._resident is not None:
             batch = self._resident[index.to(self.device, non_blocking=True)]
         else:
@@ -253,6 +244,17 @@ class Batches(Iterator[Tensor]):
             batch = torch.where(flips.to(self.device)[:, None, None, None], batch.flip(2), batch)
         # (B, H, W, 3) in memory, seen as (B, 3, H, W): channels-last
         return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    def read_ahead(self) -> None:
+        """Let the system fetch the images at ``position`` from a mapped file while the batch before them trains.
+
+        A set beyond the memory would wait for the disk at every image, and for megabytes around it that go unused.
+        """
+        if self._file:
+            size = self.images[0].nbytes
+            for i in self._global_index()[self.mine].tolist():
+                with suppress(OSError):  # not on every file system
+                    os.posix_fadvise(self._file.fileno(), self.images.offset + i * size, size, os.POSIX_FADV_WILLNEED)
 
     def draws(self) -> Draws:
         """What else is random about the next batch: latents, augmentation."""

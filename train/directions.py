@@ -30,7 +30,8 @@ from model import Generator, image_grid, latents_from_seeds
 from model.explore import DIRECTIONS, weights_digest
 from model.hub import LoadError, load_generator
 from train.card import write_card
-from train.export import save_image, whole, write_text
+from train.export import save_image
+from train.files import whole, write_text
 
 SIGMA = 2.0  # effects are measured from -SIGMA to +SIGMA
 CLEAR = 0.8  # least effect that is kept, in standard deviations of the attribute among faces

@@ -31,7 +31,8 @@ from model import Generator, latents_from_seeds, truncate
 from model.hub import load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
 from train.card import read_json
-from train.data import DataError, ImageSet, default_cache_dir, prepare, prepare_hub, replace_file
+from train.data import DataError, ImageSet, default_cache_dir, prepare, prepare_hub
+from train.files import whole, write_text
 from train.metrics import NEIGHBOURS, frechet_distance, kid, manifold_metrics
 
 INCEPTION = "inception-v3 (2048 features, torch-fidelity)"
@@ -127,7 +128,8 @@ def reference_features(reference: ImageSet, n: int, extractor: Extractor, batch_
         features = extractor(stored(reference.images[:n], batch_size), n, "Reference")
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: np.save(file, features.numpy()))
+        with whole(path) as temporary, temporary.open("wb") as file:
+            np.save(file, features.numpy())
     except OSError as error:
         print(f"the features of the reference were not kept: {error.strerror or error}", file=sys.stderr)
     return features
@@ -265,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     print(json.dumps(metrics))
     if args.output:
         try:
-            replace_file(args.output, lambda file: file.write(json.dumps(metrics, indent=2).encode() + b"\n"))
+            write_text(json.dumps(metrics, indent=2) + "\n", args.output)
         except OSError as error:
             parser.error(f"--output: '{args.output}' cannot be written: {error.strerror or error}")
     return 0

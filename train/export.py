@@ -1,11 +1,7 @@
 """What a run leaves for people: the weights folder with its pictures."""
 
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
@@ -15,39 +11,17 @@ from PIL import Image
 
 from model import Generator, image_grid, interpolate, latents_from_seeds
 
+from .files import whole, write_text
+
 GRID_SEEDS = range(64)  # the faces of every sample grid
 INTERPOLATION_STEPS = 10  # 11 pictures with both ends
 PROGRESS_FRAMES = 60
-
-
-def make_writable(folder: Path) -> None:
-    """Make the folder and prove that a file can be written in it; OSError if not."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, which becomes ``path`` at the end; on an error nothing is left."""
-    temporary = path.with_name(f".{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_image(image: Image.Image, path: Path, **options) -> None:
     """Write a picture whole, in the format of its name."""
     with whole(path) as temporary:
         image.save(temporary, format=path.suffix[1:], **options)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text whole."""
-    with whole(path) as temporary:
-        temporary.write_text(text)
 
 
 def read_metrics(path: Path, seen: int) -> list[dict]:

@@ -8,7 +8,8 @@ from model import Generator
 from .config import TrainConfig
 from .data import ImageSet
 from .evaluate import evaluate, load_extractor
-from .export import read_metrics, save_weights, write_text
+from .export import read_metrics, save_weights
+from .files import write_text
 
 
 class Monitor:

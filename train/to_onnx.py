@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from model import Generator, latents_from_seeds, to_images
-from train.export import make_writable, whole
+from train.files import make_writable, whole
 from train.weights import check_weights, weights_digest
 
 FOLDER, FULL, HALF = "onnx", "model.onnx", "model_fp16.onnx"  # the second name is the one transformers.js looks for

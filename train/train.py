@@ -40,6 +40,7 @@ from train.card import write_card
 from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
+from train.files import make_writable
 from train.interrupt import lost_rank
 from train.trainer import Trainer, TrainingError
 
@@ -103,7 +104,7 @@ def set_up(config: TrainConfig) -> Trainer:
         raise CheckpointError(mismatch)
     if not config.dry_run:
         try:
-            export.make_writable(folder)
+            make_writable(folder)
         except OSError as error:
             raise TrainingError(
                 f"--output_dir: '{folder}' cannot be written ({error.strerror}); give another"

@@ -21,30 +21,16 @@ from train.config import TrainConfig
 from train.data import Batches, ImageSet
 from train.draws import Draws
 from train.ema import EMA
+from train.files import sweep, write_text
 from train.interrupt import Interrupt
 from train.losses import accuracies, discriminator_loss, generator_loss, gradient_penalty
 from train.monitor import Monitor
+from train.progress import STATS, Progress
 from train.watch import spread, warnings
-
-STATS = ("loss_d", "loss_g", "accuracy_real", "accuracy_fake", "penalty")
 
 
 class TrainingError(RuntimeError):
     """The run cannot start or go on; the message is one sentence for the user."""
-
-
-class Progress:
-    """Counters that a checkpoint carries: images seen, steps, seconds, sums of the statistics since the last line."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.seen, self.steps, self.seconds, self.count = 0, 0, 0.0, 0
-        self.sums = torch.zeros(len(STATS), device=device)
-
-    def state_dict(self) -> dict:
-        return vars(self).copy()
-
-    def load_state_dict(self, state: dict) -> None:
-        vars(self).update(state, sums=state["sums"].to(self.sums.device))
 
 
 class Trainer:
@@ -113,11 +99,13 @@ class Trainer:
         if not self.main:
             return
         (self.folder / "samples").mkdir(exist_ok=True)
+        for place in (self.folder, self.folder / "samples", self.folder / "weights"):
+            sweep(place)
         for grid in (self.folder / "samples").glob("*.png"):
             if int(grid.stem) > self.progress.seen:
                 grid.unlink()
         self.metrics = export.read_metrics(self.folder / "metrics.jsonl", self.progress.seen)
-        export.write_text("".join(json.dumps(line) + "\n" for line in self.metrics), self.folder / "metrics.jsonl")
+        write_text("".join(json.dumps(line) + "\n" for line in self.metrics), self.folder / "metrics.jsonl")
         if self.monitor:
             self.monitor.start(self.progress.seen)
         if not checkpoint:

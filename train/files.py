@@ -1,0 +1,38 @@
+"""Files that are written whole: nobody reads half of one, and a failure leaves what was there before."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def make_writable(folder: Path) -> None:
+    """Make the folder and prove that a file can be written in it; OSError if not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name beside ``path``, this writer's own, to write to; it becomes ``path`` at the end or goes on an error."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text whole."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left of ``whole`` in ``folder``; nobody may be writing there."""
+    for leftover in folder.glob(f".*.{'[0-9a-f]' * 8}.tmp"):
+        leftover.unlink()
