@@ -96,6 +96,8 @@ class TrainConfig:
     ema_rampup: float = option(0.05, "early half-life as a part of the images seen", group="Training", low=0)
     mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it", group="Training",
                                   choices=("auto", "no", "bf16"))
+    compile: bool = option(False, "make machine code of the networks by torch.compile: minutes at the start, then "
+                           "faster steps; needs a C++ compiler", group="Training")
     seed: int = option(0, "makes a run repeatable", group="Training", low=0, high=2**32 - 1)
 
     push_to_hub: bool = option(False, "upload weights and card at the end (needs HF_TOKEN)", group="Hub")

@@ -38,6 +38,7 @@ from model import Discriminator, Generator
 from train import export, publish
 from train.card import write_card
 from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
+from train.compiler import check_compiler, compiler_failed, reason
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
 from train.files import make_writable
@@ -117,6 +118,11 @@ def set_up(config: TrainConfig) -> Trainer:
         project_dir=str(folder),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    if config.compile:
+        try:
+            check_compiler(accelerator.device)
+        except ValueError as error:
+            raise TrainingError(f"--compile: {error}") from error
     if config.push_to_hub and accelerator.is_main_process and not config.dry_run:
         try:  # before the work, not after it
             publish.connect(config.hub_model_id, private=config.hub_private_repo, revision=config.hub_revision)
@@ -184,6 +190,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # before the first step; later it is saved
         complaint, code = "interrupted before the training began", 128 + signal.SIGINT
     except RuntimeError as error:
+        if config.compile and compiler_failed(error):
+            print(
+                f"train.py: --compile: the compiler failed or was interrupted ({reason(error)}); "
+                "go on with --resume_from_checkpoint latest, if need be without the option",
+                file=sys.stderr,
+            )
+            return 1
         if not lost_rank(error):
             raise
         rank = int(os.environ.get("RANK", 0))

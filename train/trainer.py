@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -57,6 +58,9 @@ class Trainer:
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         opt_d = torch.optim.Adam(D.parameters(), lr=config.d_rate, betas=betas, fused=True)
         self.G, self.D, self.opt_g, self.opt_d = accelerator.prepare(G, D, opt_g, opt_d)
+        if config.compile:  # in place: names in checkpoints and weights stay as they are
+            for network in (G, D):
+                network.compile(dynamic=False)
         self.progress = Progress(accelerator.device)
         accelerator.register_for_checkpointing(self.ema, self.progress)
         self.batches = Batches(
@@ -83,7 +87,7 @@ class Trainer:
             "data": f"{data.name}: {len(data.images)} pictures of {data.found} found, {left_out}",
             "networks": f"{size} parameters, {config.resolution}x{config.resolution} pixels",
             "hardware": f"{self.accelerator.num_processes} x {export.device_name(self.accelerator.device)}, "
-            f"precision {self.accelerator.mixed_precision}",
+            f"precision {self.accelerator.mixed_precision}" + ", compiled" * config.compile,
             "training": f"{config.loss} loss, {self.batch_size} images a step, "
             f"{self.progress.seen / 1000:g} to {config.max_train_kimg:g} kimg",
             "output": str(self.folder),
@@ -129,6 +133,7 @@ class Trainer:
         config, accelerator, G, D = self.config, self.accelerator, self.G, self.D
         frozen = accelerator.unwrap_model(D)  # past DDP: the G step needs no gradients of D
         penalize = config.penalty_gamma > 0 and self.progress.steps % config.penalty_interval == 0
+        twice = config.compile and penalize  # a penalty differentiates D twice, which compiled code cannot
         z = draws.normal(config.latent_dim)
 
         with accelerator.accumulate(G, D):
@@ -139,7 +144,8 @@ class Trainer:
 
             # Update D.
             frozen.requires_grad_(True)
-            real_logits, fake_logits = D(real), D(fixed_fake)
+            with torch.compiler.set_stance("force_eager") if twice else nullcontext():
+                real_logits, fake_logits = D(real), D(fixed_fake)
             loss_d = discriminator_loss(config.loss, real_logits, fake_logits)
             penalty = torch.zeros_like(loss_d)
             if penalize:
