@@ -279,7 +279,6 @@ def error_of(arguments: list, capsys) -> str:
         (["--unknown", "1"], "--unknown"),
         (["--feature_extractor", "nowhere.pt"], "--feature_extractor: 'nowhere.pt' cannot be read"),
         (["--push_to_hub"], "--hub_model_id"),
-        (["--report_to", "wandb"], "--report_to: wandb is not installed"),
         (["--resume_from_checkpoint", "images-7"], "--resume_from_checkpoint: no checkpoint in 'images-7'"),
         (["--init_from", "nowhere/at-all"], "--init_from"),
         (["--dataset_name", "a/b"], "--train_data_dir"),
@@ -288,6 +287,13 @@ def error_of(arguments: list, capsys) -> str:
 )
 def test_mistakes_get_one_sentence(options, tmp_path, capsys, extra, sentence):
     assert sentence in error_of([*options, "--output_dir", tmp_path / "out", *extra], capsys)
+
+
+def test_a_tracker_that_is_not_installed(options, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as Python marks what cannot be imported
+    assert "--report_to: wandb is not installed; pip install wandb" in error_of(
+        [*options, "--report_to", "wandb"], capsys
+    )
 
 
 def test_an_empty_folder_gets_a_sentence(options, tmp_path, capsys):

@@ -142,11 +142,29 @@ def set_up(config: TrainConfig) -> Trainer:
         if config.resume_from_checkpoint and not checkpoint:
             accelerator.print(f"no checkpoint in '{states}' yet: a new training starts")
         if config.report_to != "none":
-            known = {k: v for k, v in asdict(config).items() if v is not None}
-            place = {"wandb": {"dir": str(folder)}}  # not in the current folder
-            accelerator.init_trackers("anime-dcgan", config=known, init_kwargs=place)
+            start_tracker(trainer)
     accelerator.print(trainer.describe())
     return trainer
+
+
+def start_tracker(trainer: Trainer) -> None:
+    """Begin the record of --report_to, in the output folder wherever the tracker lets one choose."""
+    config, folder = trainer.config, trainer.folder
+    os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))  # read when trackio is imported
+    options = {
+        "tensorboard": {"purge_step": trainer.progress.seen + 1},  # forget what came after the checkpoint
+        "trackio": {"name": folder.name, "resume": "allow"},
+        "wandb": {"name": folder.name, "dir": str(folder)},
+    }
+    known = {k: v for k, v in asdict(config).items() if v is not None}
+    try:
+        trainer.accelerator.init_trackers("anime-dcgan", config=known, init_kwargs=options)
+    except Exception as error:  # each tracker has its own
+        remedy = "set WANDB_MODE=offline to keep the record here, " if config.report_to == "wandb" else ""
+        why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise TrainingError(
+            f"--report_to: {config.report_to} does not start ({why}); {remedy}or leave it out"
+        ) from error
 
 
 def finish(trainer: Trainer) -> None:
