@@ -2,26 +2,32 @@
 
     python -m train.benchmark --train_data_dir faces.zip
     python -m train.benchmark --train_data_dir faces.zip --steps 50 --workers 8 --train_batch_size 128
+    python -m train.benchmark --train_data_dir faces.zip --steps 337 --rounds 1 --cold
 
-Three loops take turns in one process, with the same networks, loss, gradient penalty and batch size:
+The loops take turns in one process, with the same networks, loss, gradient penalty and batch size:
 
 ours   train.py's own loop: its data, augmentation, precision, moving average and logging.
 plain  written as PyTorch's DCGAN example is: picture files, DataLoader workers, torchvision transforms per image,
        float32, the losses read by .item() in every step; no augmentation, no moving average.
 bound  forward, backward and optimizer steps on one batch of random numbers in ours' precision and memory format: no
        data, no augmentation, no moving average, nothing read.
+cold   with --cold: ours as on a set far beyond the memory, where every picture comes from the disk. In each step the
+       system is made to forget the whole cache but for the next batch, which ours reads ahead.
 
 Prints the median over rounds. Grids, checkpoints and measurements, which come every 25 kimg, are left out of ours.
 """
 
 import argparse
 import itertools
+import mmap
+import os
 import statistics
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a file: train/ is first on the path, the project must be
@@ -34,6 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from train.config import TrainConfig
+from train.data import Batches
 from train.export import device_name
 from train.losses import discriminator_loss, generator_loss, gradient_penalty
 from train.sources import is_image
@@ -61,6 +68,24 @@ class Files(Dataset):
 
     def __getitem__(self, i: int) -> torch.Tensor:
         return self.transform(Image.open(self.paths[i]).convert("RGB"))
+
+
+class Cold(Batches):
+    """Batches of a set that no memory could hold: of its file only the next batch is there."""
+
+    def __next__(self) -> torch.Tensor:
+        batch = super().__next__()
+        self.images.base.madvise(mmap.MADV_DONTNEED)
+        os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self.read_ahead()
+        return batch
+
+
+def bytes_read() -> int:
+    """What this process has had from the disk so far."""
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
 
 
 def optimizers(config: TrainConfig, G, D, fused: bool) -> tuple[torch.optim.Adam, torch.optim.Adam]:
@@ -181,11 +206,14 @@ def unpacked(source: Path, folder: Path) -> Path:
     return folder
 
 
-def compare(config: TrainConfig, trainer: Trainer, folder: Path, steps: int, rounds: int, workers: int) -> None:
-    """Time the three loops in turns and print the table."""
+def compare(
+    config: TrainConfig, trainer: Trainer, folder: Path, steps: int, rounds: int, workers: int, cold: bool
+) -> None:
+    """Time the loops in turns and print the table."""
     device, precision, batch = trainer.accelerator.device, trainer.accelerator.mixed_precision, config.train_batch_size
 
-    def ours() -> None:
+    def ours(batches: Batches) -> None:
+        trainer.batches = batches
         trainer.advance()
         trainer.upkeep()
 
@@ -193,17 +221,25 @@ def compare(config: TrainConfig, trainer: Trainer, folder: Path, steps: int, rou
         "plain": plain(config, unpacked(Path(config.train_data_dir), folder), device, workers),
         "bound": bound(config, device, precision),
     }
-    calls = {"ours": ours} | {name: loop.__next__ for name, loop in loops.items()}
+    calls = {"ours": partial(ours, trainer.batches)} | {name: loop.__next__ for name, loop in loops.items()}
+    if cold:
+        os.sync()  # what is not on the disk yet cannot be forgotten
+        calls["cold"] = partial(ours, Cold(trainer.data.images, batch, seed=1, device=device, resident=False))
     # Not counted at the start of a turn: kernels are chosen, and the workers' stock of finished batches is used up
     # (in plain's turn) or filled again (in the next).
     lead = max(2 * config.penalty_interval, 2 * workers)
     times: dict[str, list[float]] = {name: [] for name in calls}
+    read = 0
     for _ in range(rounds):
         for name, call in calls.items():
             seconds(call, lead, device)
+            before = bytes_read() if name == "cold" else 0
             times[name].append(seconds(call, steps, device))
+            read = bytes_read() - before if name == "cold" else read
     step = {name: statistics.median(values) / steps for name, values in times.items()}
-    detail = {"ours": precision, "plain": f"float32, {workers} workers", "bound": precision}
+    made = precision + ", compiled" * config.compile
+    detail = {"ours": made, "plain": f"float32, {workers} workers", "bound": precision}
+    detail["cold"] = f"{made}, {read / steps / 1000:.0f} kB from the disk a step"
     print(f"\n{device_name(device)}, batch {batch}, {rounds} rounds of {steps} steps each")
     print(f"{'loop':<8}{'ms per step':>12}{'images per s':>14}{'slowest round':>15}   precision")
     for name, value in step.items():
@@ -211,6 +247,8 @@ def compare(config: TrainConfig, trainer: Trainer, folder: Path, steps: int, rou
         print(f"{name:<8}{value * 1e3:>12.1f}{batch / value:>14.1f}{slowest:>15.1f}   {detail[name]}")
     print(f"\nours is {step['plain'] / step['ours']:.2f} times as fast as plain and reaches "
           f"{step['bound'] / step['ours']:.2f} of the bound")  # fmt: skip
+    if cold:
+        print(f"from the disk it runs at {step['ours'] / step['cold']:.3f} of that speed")
     if device.type == "cuda":
         with FlopCounterMode(display=False) as counter:  # over a whole cycle of the penalty
             for _ in range(config.penalty_interval):
@@ -231,11 +269,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="DataLoader workers of the plain loop [2]")
     parser.add_argument("--resolution", type=int, default=64, choices=(32, 64, 128), help="side in pixels [64]")
     parser.add_argument("--mixed_precision", default="auto", choices=("auto", "no", "bf16"), help="of ours [auto]")
+    parser.add_argument("--compile", action="store_true", help="ours with compiled networks; the bound without")
+    parser.add_argument("--cold", action="store_true", help="also time a set beyond the memory (Linux)")
     options = vars(parser.parse_args(argv))
     for name, least in (("steps", 1), ("rounds", 1), ("workers", 0)):
         if options[name] < least:
             parser.error(f"--{name}: {options[name]} is not at least {least}")
-    steps, rounds, workers = (options.pop(name) for name in ("steps", "rounds", "workers"))
+    if options["cold"] and not (hasattr(mmap, "MADV_DONTNEED") and hasattr(os, "posix_fadvise")):
+        parser.error("--cold: this system cannot be told to forget a file; leave the option out")
+    steps, rounds, workers, cold = (options.pop(name) for name in ("steps", "rounds", "workers", "cold"))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "files").mkdir()
         config = TrainConfig(**options, output_dir=f"{folder}/run", max_train_kimg=1e6, sample_kimg=1e6,
@@ -246,7 +288,7 @@ def main(argv: list[str] | None = None) -> int:
             trainer = set_up(config)
         except (TrainingError, CheckpointError) as error:
             parser.error(str(error))
-        compare(config, trainer, Path(folder) / "files", steps, rounds, workers)
+        compare(config, trainer, Path(folder) / "files", steps, rounds, workers, cold)
     return 0
 
 

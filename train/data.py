@@ -196,6 +196,7 @@ class Batches(Iterator[Tensor]):
             free memory; gathered on the host otherwise, where of a mapped file only what a batch needs is read.
         batch_size: images per rank.
         flip: mirror every image left to right with probability 1/2.
+        resident: whether a CUDA device may keep the images.
 
     Raises:
         DataError: fewer images than a global batch.
@@ -211,6 +212,7 @@ class Batches(Iterator[Tensor]):
         rank: int = 0,
         world_size: int = 1,
         flip: bool = True,
+        resident: bool = True,
     ) -> None:
         self.total = batch_size * world_size
         if len(images) < self.total:
@@ -220,7 +222,8 @@ class Batches(Iterator[Tensor]):
         self.position = 0
         self._epoch: int | None = None
         self._resident: Tensor | None = None
-        if self.device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(self.device)[0] // 2:
+        on_cuda = resident and self.device.type == "cuda"
+        if on_cuda and images.nbytes < torch.cuda.mem_get_info(self.device)[0] // 2:
             self._resident = torch.empty(images.shape, dtype=torch.uint8, device=self.device)
             for first in range(0, len(images), 4096):
                 part = np.array(images[first : first + 4096])
