@@ -1,5 +1,6 @@
 """Training as people run it: the real command, interrupted, resumed, on several processes, and with mistakes."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -287,6 +288,22 @@ def error_of(arguments: list, capsys) -> str:
 )
 def test_mistakes_get_one_sentence(options, tmp_path, capsys, extra, sentence):
     assert sentence in error_of([*options, "--output_dir", tmp_path / "out", *extra], capsys)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_is_a_page_that_fits_the_terminal(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    page = capsys.readouterr().out
+    assert stop.value.code == 0 and max(map(len, page.splitlines())) <= columns
+    options = [line.split()[0].rstrip(",") for line in page.splitlines() if line.startswith("  --")]
+    assert options == [f"--{field.name}" for field in dataclasses.fields(TrainConfig)]
+    headings = [line for line in page.splitlines() if line and not line.startswith(" ") and line.endswith(":")]
+    assert headings == [
+        *("options:", "Recipe:", "Data:", "Output:", "Quality:", "Networks:", "Loss:", "Training:", "Speed:", "Hub:"),
+        *("examples:", "files in --output_dir:", "keys in metrics.jsonl:", "environment:"),
+    ]
 
 
 def test_a_tracker_that_is_not_installed(options, monkeypatch, capsys):

@@ -13,11 +13,19 @@ from .augment import parse_policy
 from .losses import LOSSES
 
 
-def option(default, help: str, *, group: str, choices: tuple = (), low: float | None = None, high: float | None = None):
+def option(
+    default,
+    help: str,
+    *,
+    group: str,
+    metavar: str | None = None,
+    choices: tuple = (),
+    low: float | None = None,
+    high: float | None = None,
+):
     """A dataclass field that also carries what the command line says and checks."""
-    return dataclasses.field(
-        default=default, metadata=dict(help=help, group=group, choices=choices, low=low, high=high)
-    )
+    metadata = dict(help=help, group=group, metavar=metavar, choices=choices, low=low, high=high)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 # What differs from the defaults. "baseline" is the DCGAN paper's recipe, for comparison.
@@ -36,36 +44,43 @@ class TrainConfig:
     """Everything that decides a training run; counts of progress are in images (kimg = 1000 images)."""
 
     # fmt: off
-    preset: str = option("default", "recipe that sets the defaults below", group="Recipe", choices=tuple(PRESETS))
+    preset: str = option("default", "defaults for the options below: default; baseline: the DCGAN paper's recipe; "
+                         "fast: a smaller generator for 300 kimg", group="Recipe", choices=tuple(PRESETS))
 
-    train_data_dir: str | None = option(None, "folder or zip of pictures", group="Data")
-    dataset_name: str | None = option(None, "image dataset on the Hub, instead of --train_data_dir", group="Data")
-    dataset_split: str = option("train", "split of --dataset_name", group="Data")
-    data_provenance: str | None = option(None, "where the pictures come from, for the model card", group="Data")
+    train_data_dir: str | None = option(None, "folder or zip of pictures", group="Data", metavar="PATH")
+    dataset_name: str | None = option(None, "image dataset on the Hub, instead of --train_data_dir", group="Data",
+                                      metavar="NAME")
+    dataset_split: str = option("train", "split of --dataset_name", group="Data", metavar="NAME")
+    data_provenance: str | None = option(None, "where the pictures come from, for the model card", group="Data",
+                                         metavar="TEXT")
     resolution: int = option(64, "side of the pictures in pixels", group="Data", choices=(32, 64, 128))
     random_flip: bool = option(True, "mirror half of the pictures", group="Data")
-    cache_dir: str | None = option(None, "where decoded pictures are kept (default: the user's cache)", group="Data")
+    cache_dir: str | None = option(None, "where decoded pictures are kept (default: the user's cache)", group="Data",
+                                   metavar="PATH")
 
-    output_dir: str = option("runs/anime-dcgan", "where everything is written", group="Output")
+    output_dir: str = option("runs/anime-dcgan", "where all is written", group="Output", metavar="PATH")
+    resume_from_checkpoint: str | None = option(None, "go on from the 'latest' checkpoint in --output_dir, or from "
+                                                "this one", group="Output", metavar="PATH")
     log_kimg: float = option(1.0, "kimg between lines in metrics.jsonl", group="Output", low=0.001)
     sample_kimg: float = option(25.0, "kimg between sample grids", group="Output", low=0.001)
     checkpointing_kimg: float = option(25.0, "kimg between checkpoints", group="Output", low=0.001)
     checkpoints_total_limit: int = option(2, "checkpoints kept", group="Output", low=1)
-    resume_from_checkpoint: str | None = option(None, "'latest' or a checkpoint folder to go on from", group="Output")
-    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measures KID on the "
-                                           "way and keeps the best generator", group="Output")
-    metric_kimg: float = option(50.0, "kimg between measurements", group="Output", low=0.001)
-    metric_samples: int = option(5000, "faces drawn for a measurement", group="Output", low=100)
-    warn_kimg: float = option(50.0, "kimg before a warning of a stalled training", group="Output", low=0)
-    warn_accuracy: float = option(0.95, "warn when D is right on more than this part of real and of drawn images",
-                                  group="Output", low=0, high=1)
-    warn_diversity: float = option(0.5, "warn when samples differ less than this times as much as real pictures do",
-                                   group="Output", low=0, high=1)
-    report_to: str = option("none", "experiment tracker", group="Output",
+    report_to: str = option("none", "experiment tracker, with its record in --output_dir", group="Output",
                             choices=("none", "tensorboard", "trackio", "wandb"))
     dry_run: bool = option(False, "print the plan and stop", group="Output")
 
-    init_from: str | None = option(None, "weights folder or Hub id whose generator to fine-tune", group="Networks")
+    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measures KID on the "
+                                           "way and keeps the best generator", group="Quality", metavar="FILE")
+    metric_kimg: float = option(50.0, "kimg between measurements", group="Quality", low=0.001)
+    metric_samples: int = option(5000, "faces drawn for a measurement", group="Quality", low=100)
+    warn_kimg: float = option(50.0, "kimg before a warning of a stalled training", group="Quality", low=0)
+    warn_accuracy: float = option(0.95, "warn when the discriminator is right on more than this part of real and of "
+                                  "drawn images", group="Quality", low=0, high=1)
+    warn_diversity: float = option(0.5, "warn when samples differ less than this times as much as real pictures do",
+                                   group="Quality", low=0, high=1)
+
+    init_from: str | None = option(None, "weights folder or Hub id whose generator to fine-tune", group="Networks",
+                                   metavar="PATH")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
     d_channels: int = option(32, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
@@ -76,13 +91,14 @@ class TrainConfig:
     init: str = option("orthogonal", "first weights: 'normal' has deviation 0.02", group="Networks",
                        choices=("orthogonal", "normal"))
 
-    loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Training", choices=LOSSES)
-    penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Training", low=0)
-    penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Training", low=1)
-    augment: str = option("color,translation", "of color, translation, cutout; or none", group="Training")
+    loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Loss", choices=LOSSES)
+    penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
+    penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)
+    augment: str = option("color,translation", "of color, translation, cutout; or none", group="Loss", metavar="LIST")
+
+    max_train_kimg: float = option(1000.0, "length of the training", group="Training", low=0.001)
     train_batch_size: int = option(64, "images per device and step", group="Training", low=2)
     gradient_accumulation_steps: int = option(1, "batches per optimizer step", group="Training", low=1)
-    max_train_kimg: float = option(1000.0, "length of the training", group="Training", low=0.001)
     learning_rate: float = option(4e-4, "Adam's rate for the generator", group="Training", low=0, high=1)
     d_learning_rate: float | None = option(None, "Adam's rate for the discriminator (default: the same)",
                                            group="Training", low=0, high=1)
@@ -94,16 +110,17 @@ class TrainConfig:
     adam_beta2: float = option(0.99, "Adam's second momentum", group="Training", low=0, high=0.99999)
     ema_kimg: float = option(50.0, "half-life of the generator's moving average; 0 for none", group="Training", low=0)
     ema_rampup: float = option(0.05, "early half-life as a part of the images seen", group="Training", low=0)
-    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it", group="Training",
-                                  choices=("auto", "no", "bf16"))
-    compile: bool = option(False, "make machine code of the networks by torch.compile: minutes at the start, then "
-                           "faster steps; needs a C++ compiler", group="Training")
     seed: int = option(0, "makes a run repeatable", group="Training", low=0, high=2**32 - 1)
 
+    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it", group="Speed",
+                                  choices=("auto", "no", "bf16"))
+    compile: bool = option(False, "make machine code of the networks with torch.compile: up to minutes at the start, "
+                           "then faster steps; needs a C++ compiler", group="Speed")
+
     push_to_hub: bool = option(False, "upload weights and card at the end (needs HF_TOKEN)", group="Hub")
-    hub_model_id: str | None = option(None, "repository to upload to, as 'name/model'", group="Hub")
+    hub_model_id: str | None = option(None, "repository to upload to, as 'name/model'", group="Hub", metavar="ID")
     hub_private_repo: bool = option(False, "create the repository as private", group="Hub")
-    hub_revision: str | None = option(None, "branch to upload to", group="Hub")
+    hub_revision: str | None = option(None, "branch to upload to", group="Hub", metavar="NAME")
     # fmt: on
 
     @property
@@ -166,20 +183,35 @@ class TrainConfig:
         return found
 
 
-def parse_args(argv: list[str] | None, description: str) -> TrainConfig:
-    """Read the command line; prints one sentence and exits with 2 where an option is wrong."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def shown(default: object) -> str:
+    """A default as --help says it."""
+    if default is None or default is False:
+        return ""
+    return " [on]" if default is True else f" [{default:g}]" if isinstance(default, float) else f" [{default}]"
+
+
+def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
+    """Read the command line; prints one sentence and exits with 2 where an option is wrong.
+
+    ``--help`` shows the first paragraph of ``manual``, the options by group, and the rest of it.
+    """
+    description, _, epilog = manual.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s (--train_data_dir PATH | --dataset_name NAME) [option ...]",
+        description=description,
+        epilog=epilog,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34),
+    )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for field in dataclasses.fields(TrainConfig):
         meta, flag = field.metadata, f"--{field.name}"
         group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
-        shown = "" if field.default is None or field.type is bool else f" [{field.default}]"
-        shared = dict(default=argparse.SUPPRESS, help=(meta["help"] + shown).replace("%", "%%"))
+        shared = dict(default=argparse.SUPPRESS, help=meta["help"].replace("%", "%%") + shown(field.default))
         if field.type is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
         else:
             kind = next(k for k in (int, float, str) if k.__name__ in str(field.type))
-            metavar = None if meta["choices"] else kind.__name__.upper()
+            metavar = None if meta["choices"] else meta["metavar"] or {int: "N", float: "X"}[kind]
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})

@@ -1,21 +1,46 @@
-"""Train the GAN on a folder or zip of pictures.
+r"""Train the GAN on a folder or zip of pictures, or on an image dataset of the Hub.
+Progress is counted in kimg, thousands of images seen.
 
-    accelerate launch train/train.py --train_data_dir faces.zip --output_dir runs/a
-    accelerate launch train/train.py --train_data_dir faces.zip --output_dir runs/a --resume_from_checkpoint latest
-    accelerate launch --num_processes 4 train/train.py --train_data_dir faces/ --max_train_kimg 10000
-    accelerate launch train/train.py --train_data_dir faces.zip --push_to_hub --hub_model_id you/anime-dcgan
+examples:
+  accelerate launch train/train.py --train_data_dir faces.zip
+  accelerate launch train/train.py --train_data_dir faces.zip \
+      --resume_from_checkpoint latest
+  accelerate launch --num_processes 4 train/train.py \
+      --train_data_dir faces/ --output_dir runs/b --max_train_kimg 10000
+  accelerate launch train/train.py --train_data_dir faces.zip \
+      --push_to_hub --hub_model_id you/anime-dcgan
 
-Leaves in --output_dir: weights/ (the generator to load, publish or serve, with its pictures), samples/ (grids of the
-same 64 seeds), metrics.jsonl, checkpoints/, and reals.png and fakes_init.png, the two ends before training.
+files in --output_dir:
+  weights/             the generator to load, publish or serve, with pictures
+  samples/             grids of the same 64 seeds as they grow
+  checkpoints/         what --resume_from_checkpoint goes on from
+  metrics.jsonl        a JSON object a line, about the steps since the last
+  reals.png            the first 64 pictures as they were read
+  fakes_init.png       what the generator draws before the first step
+  best/, quality.jsonl with --feature_extractor: the generator with the lowest
+                       KID, and all measurements
 
-Each line of metrics.jsonl is a JSON object about the steps since the line before it:
-    kimg                          thousand images seen so far, over all processes
-    loss_d, loss_g, penalty       mean losses, without the penalty; mean penalty over all steps (0 in those without one)
-    accuracy_real, accuracy_fake  part of real and of drawn images that the discriminator calls right, 0 to 1
-    lr                            the generator's learning rate
-    hours, img_per_s              training time so far; speed now
-    diversity                     where samples were drawn: how much they differ, over how much real pictures do
-    warnings                      where there is reason: {"accuracy" or "diversity": what to change}
+keys in metrics.jsonl:
+  kimg                 thousand images seen so far, over all processes
+  loss_d, loss_g       mean losses, without the penalty
+  penalty              mean penalty over all steps, 0 in those without one
+  accuracy_real, accuracy_fake
+                       part of real and of drawn images that the
+                       discriminator calls right, 0 to 1
+  lr                   the generator's learning rate
+  hours, img_per_s     training time so far; speed now
+  diversity            where samples were drawn: how much they differ, over
+                       how much real pictures do
+  warnings             where there is reason: {"accuracy" or "diversity":
+                       what to change}
+
+environment:
+  HF_TOKEN             for --push_to_hub and private datasets
+  WANDB_MODE=offline   --report_to wandb without an account
+  TRACKIO_DIR          where trackio keeps its record, if not in --output_dir
+  OMP_NUM_THREADS      threads on a CPU
+
+exit status: 0 done, 1 failed, 2 wrong option, 130 or 143 interrupted and saved
 """
 
 import json
