@@ -61,7 +61,7 @@ def test_the_card_shows_the_evidence_only_for_its_own_weights(folder, tmp_path):
     for slider in json.loads((folder / "directions.json").read_text())["sliders"]:
         line = next(line for line in card.splitlines() if line.startswith(f"| {slider['label']} ("))
         assert f"**{slider['effect'][slider['label']]:+.2f}**" in line
-    assert line.count("|") == len(ATTRIBUTES) + 4
+    assert line.count("|") == len(ATTRIBUTES) + 3
     shutil.copytree(folder, tmp_path / "other")
     Generator().save_pretrained(tmp_path / "other")
     assert "## Directions" in card and "## Directions" not in str(make_card(tmp_path / "other"))
