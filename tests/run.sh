@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs everything the tests need into .venv and runs them all; arguments go to pytest.
+# Installs everything the tests need into .venv and runs them all, two files at a time; arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,4 +13,5 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
 fi
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
 .venv/bin/pip install --quiet -r tests/requirements.txt
-exec .venv/bin/python -m pytest "$@"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # tests and what they start share the cores; more threads would queue
+exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
