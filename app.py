@@ -34,6 +34,7 @@ MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 GUESTS = Path(tempfile.gettempdir()) / f"anime-faces-{os.getpid()}"  # models of the Hub that people ask for
 SLIDERS = 8
+SESSIONS = 50  # each takes 0.2 MB and nothing of the page is kept in them; plain HTTP begins one with every request
 FIRST_FACE, FIRST_PATH = 20, "20, 36, 42"  # what the page opens with
 INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
 
@@ -352,4 +353,4 @@ if __name__ == "__main__":
     theme = gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts)
     demo.launch(ssr_mode=False, theme=theme, css_paths=ROOT / ".page/style.css", head=script, footer_links=["api"],
                 mcp_server=find_spec("mcp") is not None, max_file_size="16mb",
-                favicon_path=studio().seed(FIRST_FACE))  # fmt: skip
+                state_session_capacity=SESSIONS, max_threads=8, favicon_path=studio().seed(FIRST_FACE))  # fmt: skip

@@ -146,11 +146,15 @@ class Generator(
         options = {"revision": revision, "cache_dir": cache_dir, "token": token}
         options |= {"force_download": force_download, "local_files_only": local_files_only}
         model_id = str(pretrained_model_name_or_path)
-        names = list(inspect.signature(cls.__init__).parameters)[1:]
-        config = read_config(fetch(model_id, CONFIG_NAME, CONFIG_BYTES, **options), names)
-        with torch.device("meta"):  # shapes only
-            model = cls(**config | model_kwargs)
+        model = cls.on_meta(fetch(model_id, CONFIG_NAME, CONFIG_BYTES, **options), **model_kwargs)
         expected = model.state_dict()
         file = fetch(model_id, SAFETENSORS_SINGLE_FILE, most_bytes(expected), **options)
         model.load_state_dict(read_tensors(file, expected, map_location), assign=True)
         return model.float().eval()
+
+    @classmethod
+    def on_meta(cls, config: Path, **model_kwargs: Any) -> "Generator":
+        """The generator of a config.json with shapes alone, for which no memory is taken; ValueError if it has none."""
+        names = list(inspect.signature(cls.__init__).parameters)[1:]
+        with torch.device("meta"):
+            return cls(**read_config(config, names) | model_kwargs)

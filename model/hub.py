@@ -22,11 +22,13 @@ from huggingface_hub.errors import (
 )
 
 from .explore import DIRECTIONS, Directions
+from .files import CONFIG_BYTES, most_bytes
 from .generator import Generator
 
 FILES = (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE)
 REACH_SECONDS = 10  # for the Hub to answer
 DOWNLOAD_SECONDS = 120  # for the weights to arrive after that
+MAX_BYTES = 2**30  # of a file
 
 REASONS = (  # the first that fits the error; None: its own message is such a sentence
     (RevisionNotFoundError, "the Hub model has no such revision"),
@@ -49,7 +51,7 @@ def load_generator(model_id: str | Path, revision: str | None = None) -> Generat
 
 
 def load_model(
-    model_id: str | Path, revision: str | None = None, *, public: Path | None = None, max_bytes: int | None = None
+    model_id: str | Path, revision: str | None = None, *, public: Path | None = None, max_bytes: int = MAX_BYTES
 ) -> tuple[Generator, Directions]:
     """A generator in eval mode, with its directions if it has some, from a weights folder or else from the Hub.
 
@@ -60,7 +62,7 @@ def load_model(
         model_id: folder, or id on the Hub.
         revision: branch, tag or commit on the Hub.
         public: for an id that a stranger gave: no folder is looked at and no token is sent; files are kept here.
-        max_bytes: a larger file on the Hub is not fetched.
+        max_bytes: a larger file on the Hub is not fetched, nor one that is larger than the config can need.
 
     Raises:
         LoadError: for every way in which the model cannot be had.
@@ -78,25 +80,26 @@ def load_model(
         raise LoadError(f"{where} could not be loaded: {_reason(error, public is not None)}") from error
 
 
-def _download(model_id: str, revision: str | None, public: Path | None, max_bytes: int | None) -> Path:
+def _download(model_id: str, revision: str | None, public: Path | None, max_bytes: int) -> Path:
     answers: queue.Queue[str | Exception] = queue.Queue()
     token = None if public is None else False
 
-    def fetch(name: str) -> str:
-        if max_bytes is not None:
-            ahead = hf_hub_download(model_id, name, revision=revision, cache_dir=public, token=token, dry_run=True)
-            if ahead.file_size is None or ahead.file_size > max_bytes:
-                raise ValueError(f"its {name} is larger than the {max_bytes >> 20} MiB that are allowed here")
+    def fetch(name: str, most: int) -> str:
+        ahead = hf_hub_download(model_id, name, revision=revision, cache_dir=public, token=token, dry_run=True)
+        if ahead.file_size is None or ahead.file_size > most:
+            raise ValueError(f"its {name} is larger than the {most:,} bytes that it may have here")
         return hf_hub_download(model_id, name, revision=revision, cache_dir=public, token=token)
 
     def download() -> None:
         try:
-            answers.put(fetch(FILES[0]))
+            config = fetch(FILES[0], CONFIG_BYTES)
+            answers.put(config)
             known = try_to_load_from_cache(model_id, DIRECTIONS, public, revision)
             if not (re.fullmatch("[0-9a-f]{40}", revision or "") and known is _CACHED_NO_EXIST):
                 with suppress(EntryNotFoundError, LocalEntryNotFoundError):  # not every model has directions
-                    fetch(DIRECTIONS)
-            answers.put(fetch(FILES[1]))
+                    fetch(DIRECTIONS, max_bytes)
+            needed = most_bytes(Generator.on_meta(Path(config)).state_dict())
+            answers.put(fetch(FILES[1], min(needed, max_bytes)))
         except Exception as error:
             answers.put(error)
 

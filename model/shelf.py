@@ -4,8 +4,14 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
 
 from .animation import to_png
 from .explore import Directions
@@ -15,7 +21,11 @@ from .hub import LoadError, load_model
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
-REMEMBERED = 2048  # faces of a model, about 8 kB each
+REMEMBERED = 256  # faces of a model, about 8 kB each
+
+# Faces are drawn and animations encoded by as many threads as PyTorch would take for one face. Requests that each
+# brought all of these would wait for one another on the same cores, and a thread keeps memory once it has encoded.
+WORKERS = ThreadPoolExecutor(torch.get_num_threads(), "worker", torch.set_num_threads, (1,))
 
 
 class Model:
@@ -23,10 +33,18 @@ class Model:
 
     def __init__(self, generator: Generator, directions: Directions) -> None:
         self.generator, self.directions = generator, directions
-        self.png = lru_cache(REMEMBERED)(self._png)
+        self._png = lru_cache(REMEMBERED)(self._draw_png)
 
-    def _png(self, seed: int, truncation: float) -> bytes:
-        return to_png(self.generator.generate(seeds=[seed], truncation=truncation)[0])
+    def draw(self, z: Tensor, truncation: float) -> list[Image]:
+        """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them."""
+        return list(WORKERS.map(lambda row: self.generator.generate(z=row[None], truncation=truncation)[0], z))
+
+    def pngs(self, faces: Iterable[tuple[int, float]]) -> list[bytes]:
+        """The faces of pairs of a seed and a truncation."""
+        return list(WORKERS.map(lambda face: self._png(*face), faces))
+
+    def _draw_png(self, seed: int, truncation: float) -> bytes:
+        return to_png(self.generator.generate([seed], truncation=truncation)[0])
 
 
 class Shelf:

@@ -21,7 +21,7 @@ from .explore import GRID, decode, encode, neighbours
 from .pictures import FORMATS, decode_picture
 from .projection import project
 from .sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
-from .shelf import Model, Shelf
+from .shelf import WORKERS, Model, Shelf
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
@@ -63,9 +63,10 @@ class Studio:
         drawn = self.shelf[model]
         seed, truncation = whole_number("Seed", seed, 0, MAX_SEED), creativity(truncation)
         filter = ENLARGEMENTS[choice("PNG", enlarge, list(ENLARGEMENTS))]
+        (png,) = drawn.pngs([(seed, truncation)])
         if filter is None:
-            return self._face(drawn, seed, truncation)
-        face = _image(drawn, seed, truncation).resize((LARGE, LARGE), filter)
+            return self._save(png, f"seed-{seed}.png")
+        face = _image(png).resize((LARGE, LARGE), filter)
         return self._save(to_png(face), f"seed-{seed}-{enlarge}.png")
 
     def strip(self, seed: int, model: str = "") -> Album:
@@ -77,7 +78,8 @@ class Studio:
         """
         drawn = self.shelf[model]
         seed = whole_number("Seed", seed, 0, MAX_SEED)
-        return [(self._face(drawn, seed, truncation), f"{truncation:g}") for truncation in STRIP]
+        pngs = drawn.pngs((seed, truncation) for truncation in STRIP)
+        return [(self._save(png, f"seed-{seed}.png"), f"{truncation:g}") for png, truncation in zip(pngs, STRIP)]
 
     def batch(self, first_seed: int, count: int, truncation: float = 1.0, model: str = "") -> tuple[Album, str]:
         """Draw the faces of neighbouring seeds: PNGs with the seeds as captions, and a ZIP of them and a contact sheet.
@@ -93,14 +95,14 @@ class Studio:
         count = whole_number("How many", count, 1, MAX_COUNT)
         truncation = creativity(truncation)
         seeds = [seed % (MAX_SEED + 1) for seed in range(first_seed, first_seed + count)]
+        faces = {f"seed-{seed}.png": png for seed, png in zip(seeds, drawn.pngs((seed, truncation) for seed in seeds))}
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:  # stored: a PNG does not shrink again
-            for seed in seeds:
-                archive.writestr(f"seed-{seed}.png", drawn.png(seed, truncation))
-            sheet = image_grid([_image(drawn, seed, truncation) for seed in seeds])
-            archive.writestr("contact-sheet.png", to_png(sheet))
-        name = f"faces-{first_seed}-{count}.zip"
-        return [(self._face(drawn, seed, truncation), str(seed)) for seed in seeds], self._save(file.getvalue(), name)
+            for name, png in faces.items():
+                archive.writestr(name, png)
+            archive.writestr("contact-sheet.png", to_png(image_grid([_image(png) for png in faces.values()])))
+        archive_file = self._save(file.getvalue(), f"faces-{first_seed}-{count}.zip")
+        return [(self._save(png, name), str(seed)) for seed, (name, png) in zip(seeds, faces.items())], archive_file
 
     def interpolation(
         self, seeds: str, frames: int = 16, loop: bool = True, truncation: float = 1.0, model: str = ""
@@ -114,22 +116,24 @@ class Studio:
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        generator = self.shelf[model].generator
+        drawn = self.shelf[model]
         keys = re.findall(r"[^\s,;]+", seeds) if isinstance(seeds, str) else []
-        latents = [z for z in (_latent(key, generator.latent_dim) for key in keys) if z is not None]
+        latents = [z for z in (_latent(key, drawn.generator.latent_dim) for key in keys) if z is not None]
         if not 2 <= len(keys) <= MAX_KEYS or len(latents) < len(keys):
             raise Refusal("Seeds", f"2 to {MAX_KEYS} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", seeds)
         frames = whole_number("Frames per leg", frames, 1, MAX_FRAMES)
         loop, truncation = switch("Loop", loop), creativity(truncation)
         z = torch.cat(latents)
-        strip = generator.generate(z=interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation=truncation)
-        pictures = generator.generate(z=interpolate(z, frames, loop), truncation=truncation)
+        strip = drawn.draw(z=interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation=truncation)
+        pictures = drawn.draw(z=interpolate(z, frames, loop), truncation=truncation)
+        video = WORKERS.submit(to_mp4, pictures, fps=FRAMES_PER_SECOND)
+        animation = WORKERS.submit(to_gif, pictures, fps=FRAMES_PER_SECOND)
         name = "faces-" + "-".join(key if key.isdigit() else "z" for key in keys)
-        faces = [to_png(face) for face in generator.generate(z=z, truncation=truncation)]
+        faces = [to_png(face) for face in drawn.draw(z=z, truncation=truncation)]
         return (
             self._save(to_png(image_grid(strip, columns=WAY_FRAMES)), f"{name}.png"),
-            self._save(to_mp4(pictures, fps=FRAMES_PER_SECOND), f"{name}.mp4"),
-            self._save(to_gif(pictures, fps=FRAMES_PER_SECOND), f"{name}.gif"),
+            self._save(video.result(), f"{name}.mp4"),
+            self._save(animation.result(), f"{name}.gif"),
             [(self._save(png, "face.png"), key if key.isdigit() else "explored") for png, key in zip(faces, keys)],
         )
 
@@ -150,7 +154,7 @@ class Studio:
         drawn = self.shelf[model]
         z, _ = _walk(start, steps, drawn.generator.latent_dim)
         z = _move(drawn, z, moves)
-        png = to_png(drawn.generator.generate(z=z, truncation=creativity(truncation))[0])
+        png = to_png(drawn.draw(z=z, truncation=creativity(truncation))[0])
         return self._save(png, "explored.png"), encode(z[0])
 
     def neighbours(
@@ -168,7 +172,7 @@ class Studio:
         drawn = self.shelf[model]
         z, key = _walk(start, steps, drawn.generator.latent_dim)
         z = _move(drawn, neighbours(z[0], key), moves)
-        faces = drawn.generator.generate(z=z, truncation=creativity(truncation))
+        faces = drawn.draw(z=z, truncation=creativity(truncation))
         return [(self._save(to_png(face), "explored.png"), str(i)) for i, face in enumerate(faces)]
 
     def project(
@@ -195,9 +199,6 @@ class Studio:
         code = encode(project(generator, target, progress=progress))
         return self.explore(code, model=model)
 
-    def _face(self, model: Model, seed: int, truncation: float) -> str:
-        return self._save(model.png(seed, truncation), f"seed-{seed}.png")
-
     def _save(self, data: bytes, name: str) -> str:
         folder = self.folder / sha256(data).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
@@ -210,8 +211,8 @@ class Studio:
         return str(folder / name)
 
 
-def _image(model: Model, seed: int, truncation: float) -> Image.Image:
-    return Image.open(io.BytesIO(model.png(seed, truncation)))
+def _image(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
 
 
 def _latent(start: object, latent_dim: int) -> Tensor | None:

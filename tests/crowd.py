@@ -17,8 +17,9 @@ import threading
 import time
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +38,8 @@ from model.explore import Directions, encode, neighbours
 from model.sampling import MAX_SEED, image_grid
 from model.studio import ENLARGEMENTS, FRAMES_PER_SECOND, LARGE, STRIP, WAY_FRAMES
 
+MODELS = {config.parent.name: config.parent for config in sorted(ROOT.glob("weights/*/config.json"))}
+ENDPOINTS = ["/seed", "/strip", "/batch", "/interpolation", "/explore", "/neighbours"]
 PATIENCE = 120  # seconds after which a client calls it a hang
 MARKS = (200, 2000)  # answers after which memory is measured
 GROWTH = 1.1  # what it may be at the second, as a multiple of the first
@@ -47,8 +50,8 @@ class Busy(Exception):
     """The page refused because too many wait; the message is what it said."""
 
 
-def random_request(rng: random.Random) -> tuple[str, list]:
-    """An endpoint and its arguments; as on the page, most want a face."""
+def random_request(rng: random.Random, endpoint: str = "") -> tuple[str, list]:
+    """An endpoint, if none is given, and its arguments; as on the page, most want a face."""
     seed, truncation = rng.randint(0, MAX_SEED), rng.choice([0.5, 0.7, 0.85, 1.0, 1.0, 1.2])
     steps = ".".join(str(rng.randrange(25)) for _ in range(rng.randrange(4)))
     moves = ",".join(str(rng.randint(-30, 30) / 10) for _ in range(rng.randrange(3)))
@@ -61,12 +64,12 @@ def random_request(rng: random.Random) -> tuple[str, list]:
         "/explore": [str(seed), truncation, steps, moves],
         "/neighbours": [str(seed), truncation, steps, moves],
     }
-    endpoint = rng.choices(list(requests), weights=[5, 3, 1, 1, 3, 2])[0]
-    return endpoint, requests[endpoint]
+    endpoint = endpoint or rng.choices(ENDPOINTS, weights=[5, 3, 1, 1, 3, 2])[0]
+    return endpoint, [*requests[endpoint], rng.choice(["", "", *MODELS])]
 
 
 def by_client(url: str) -> Callable[[str, list], object]:
-    client = Client(url, verbose=False, download_files=False)
+    client = Client(url, verbose=False, download_files=False, httpx_kwargs={"timeout": PATIENCE})
 
     def ask(endpoint: str, values: list) -> object:
         try:
@@ -121,31 +124,21 @@ def with_files(web: httpx.Client, result: object) -> object:
 
 
 class Oracle:
-    """What the page should answer, drawn by the generator alone."""
+    """What the page should answer, drawn by one generator alone."""
 
-    def __init__(self) -> None:
-        self.generator = Generator.from_pretrained(ROOT / "weights")
-        self.directions = Directions.load(ROOT / "weights", self.generator.latent_dim)
+    def __init__(self, weights: Path) -> None:
+        self.generator = Generator.from_pretrained(weights)
+        self.directions = Directions.load(weights, self.generator.latent_dim)
 
-    def latents(self, seeds: list[int]) -> torch.Tensor:
-        return latents_from_seeds(seeds, self.generator.latent_dim)
-
-    def album(self, images: list, captions: list) -> list[dict]:
+    def album(self, images: list, captions: Iterable) -> list[dict]:
         return [{"image": to_png(image), "caption": str(caption)} for image, caption in zip(images, captions)]
 
-    def walk(self, start: str, steps: str) -> tuple[torch.Tensor, str]:
-        z = self.latents([int(start)])
-        key = encode(z[0])
-        for step in filter(None, steps.split(".")):
-            z, key = neighbours(z[0], key)[int(step)][None], f"{key}.{step}"
-        return z, key
-
     def answer(self, endpoint: str, values: list) -> object:
-        draw = self.generator.generate
+        draw, latent_dim = self.generator.generate, self.generator.latent_dim
         if endpoint == "/seed":
             seed, truncation, enlarge = values
-            face, filter = draw([seed], truncation=truncation)[0], ENLARGEMENTS[enlarge]
-            return to_png(face if filter is None else face.resize((LARGE, LARGE), filter))
+            face, resampling = draw([seed], truncation=truncation)[0], ENLARGEMENTS[enlarge]
+            return to_png(face if resampling is None else face.resize((LARGE, LARGE), resampling))
         if endpoint == "/strip":
             faces = [draw(values, truncation=truncation)[0] for truncation in STRIP]
             return self.album(faces, [f"{truncation:g}" for truncation in STRIP])
@@ -158,20 +151,23 @@ class Oracle:
         if endpoint == "/interpolation":
             keys, frames, loop, truncation = values
             seeds = [int(key) for key in keys.split(", ")]
-            z = self.latents(seeds)
+            z = latents_from_seeds(seeds, latent_dim)
             strip = draw(z=interpolate(z, WAY_FRAMES - 1)[:: len(seeds) - 1], truncation=truncation)
             frames = draw(z=interpolate(z, frames, loop), truncation=truncation)
             animations = [make(frames, fps=FRAMES_PER_SECOND) for make in (to_mp4, to_gif)]
             album = self.album(draw(seeds, truncation=truncation), seeds)
             return [to_png(image_grid(strip, columns=WAY_FRAMES)), *animations, album]
         start, truncation, steps, moves = values
-        z, key = self.walk(start, steps)
-        amounts = [float(move) for move in moves.split(",") if move]
+        z = latents_from_seeds([int(start)], latent_dim)
+        key = encode(z[0])
+        for step in filter(None, steps.split(".")):
+            z, key = neighbours(z[0], key)[int(step)][None], f"{key}.{step}"
+        around = z if endpoint == "/explore" else neighbours(z[0], key)
+        around = self.directions.move(around, [float(move) for move in filter(None, moves.split(","))])
+        faces = draw(z=around, truncation=truncation)
         if endpoint == "/explore":
-            z = self.directions.move(z, amounts)
-            return [to_png(draw(z=z, truncation=truncation)[0]), encode(z[0])]
-        z = self.directions.move(neighbours(z[0], key), amounts)
-        return self.album(draw(z=z, truncation=truncation), range(len(z)))
+            return [to_png(faces[0]), encode(around[0])]
+        return self.album(faces, range(len(faces)))
 
 
 @dataclass
@@ -209,10 +205,10 @@ class Crowd:
 
     def check(self) -> None:
         """Compare the answers with what they should have been; what is not the same is a fault."""
-        oracle = Oracle()
-        for endpoint, values, result in self.answers:
-            if plain(result) != oracle.answer(endpoint, values):
-                self.faults.append(f"{endpoint} {values}: a wrong answer")
+        oracles = {name: Oracle(weights) for name, weights in {"": ROOT / "weights", **MODELS}.items()}
+        for endpoint, (*values, model), result in self.answers:
+            if plain(result) != oracles[model].answer(endpoint, values):
+                self.faults.append(f"{endpoint} {values} {model}: a wrong answer")
 
 
 def plain(result: object) -> object:
@@ -234,9 +230,10 @@ def crowd(page: Page, clients: int, seconds: float, requests: int = 0) -> Crowd:
 
     def visit(i: int) -> None:
         rng = random.Random(i)
+        endpoints = chain([ENDPOINTS[i % len(ENDPOINTS)]], repeat(""))  # so that each is asked
         with httpx.Client(timeout=PATIENCE) as web:
             while more():
-                if not happened.one(ways[i], web, *random_request(rng), page.process.pid):
+                if not happened.one(ways[i], web, *random_request(rng, next(endpoints)), page.process.pid):
                     time.sleep(rng.uniform(0.5, 1))
 
     together([lambda i=i: visit(i) for i in range(clients)])
@@ -251,7 +248,7 @@ def burst(page: Page, number: int) -> Crowd:
     def visit(i: int) -> None:
         with httpx.Client(timeout=PATIENCE) as web:
             start.wait()
-            happened.one(ways[i], web, "/neighbours", [str(i), 1.0, "", ""], page.process.pid)
+            happened.one(ways[i], web, "/neighbours", [str(i), 1.0, "", "", ""], page.process.pid)
 
     together([lambda i=i: visit(i) for i in range(number)])
     return happened
@@ -306,8 +303,8 @@ def main() -> int:
         rush.faults.append(log)
         print(log[-5000:])
     ok = not steady.faults + rush.faults
+    print("Resident memory in MB, every", MARKS[0], "answers:", *(size // 10**6 for size in steady.memory.values()))
     if MARKS[1] in steady.memory:
-        print("Resident memory in MB, every", MARKS[0], "answers:", *(size // 10**6 for size in steady.memory.values()))
         few, many = (steady.memory[mark] for mark in MARKS)
         print(
             f"Resident memory: {few / 1e6:.0f} MB after {MARKS[0]} answers, {many / 1e6:.0f} MB after {MARKS[1]}",

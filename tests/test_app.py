@@ -557,6 +557,7 @@ def test_a_shelf_reads_its_own_models_and_fetches_public_ones(folder, tmp_path):
     face = Generator.from_pretrained(folder).generate(seeds=[7])[0].tobytes().hex()
     big = tmp_path / "big"
     shutil.copytree(folder, big)
+    (big / "config.json").write_text('{"base_channels": 256}')
     with (big / "model.safetensors").open("ab") as file:
         file.truncate(MAX_BYTES + 1)
     with Hub() as hub:
@@ -572,8 +573,8 @@ def test_a_shelf_reads_its_own_models_and_fetches_public_ones(folder, tmp_path):
             "me/nothing": "'me/nothing' could not be loaded: there is no such public model on the Hub",
             str(WEIGHTS): f"'{WEIGHTS}' could not be loaded: there is no such public model on the Hub",
             "../weights": "'../weights' could not be loaded: there is no such public model on the Hub",
-            "me/big": "'me/big' could not be loaded: its model.safetensors is larger than the 64 MiB that are allowed "
-            "here",
+            "me/big": "'me/big' could not be loaded: its model.safetensors is larger than the 67,108,864 bytes that "
+            "it may have here",
             "me/pickle": "'me/pickle' could not be loaded: it lacks model.safetensors or config.json, and a pickle is "
             "not loaded",
         }

@@ -121,15 +121,19 @@ def test_what_is_spoilt_is_refused_before_memory_is_taken(good, tmp_path):
 
 
 def test_what_is_too_large_is_not_even_downloaded(good, tmp_path):
-    code = "import sys\nfrom model import Generator\nGenerator.from_pretrained(sys.argv[1])"
+    ways = {
+        "from model import Generator\nGenerator.from_pretrained": "ValueError: {} has ",
+        "from model.hub import load_generator\nload_generator": "its {} is larger than ",
+    }
     with Hub() as hub:
         for name, spoil in (("config.json", bytes(MIB)), ("model.safetensors", bytes(20 * MIB))):
             files = {file: (good / file).read_bytes() for file in ("config.json", "model.safetensors")}
             hub.create("me", {}, {"name": name})
             hub.repos[f"me/{name}"].commit("main", files | {name: spoil}, "all")
             env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
-            command = [sys.executable, "-c", code, f"me/{name}"]
-            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100)
-            assert f"ValueError: {name} has " in done.stderr
+            for code, sentence in ways.items():
+                command = [sys.executable, "-c", f"{code}('me/{name}')"]
+                done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100)
+                assert sentence.format(name) in done.stderr
             asked = [request for request in hub.requests if request.endswith(f"me/{name}/resolve/main/{name}")]
             assert asked and {request.split()[0] for request in asked} == {"HEAD"}
