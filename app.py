@@ -22,20 +22,20 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read on import: neither grad
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from model import layout
 from model.checks import Refusal, parse
 from model.explore import GRID
 from model.hub import LoadError, load_model
-from model.sampling import MAX_SEED, MAX_TRUNCATION
+from model.layout import FIRST_FACE
 from model.shelf import Model, Shelf
-from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, MAX_MOVE, STRIP, WAY_FRAMES, Studio
+from model.studio import MAX_KEYS, Studio
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 GUESTS = Path(tempfile.gettempdir()) / f"anime-faces-{os.getpid()}"  # models of the Hub that people ask for
 SLIDERS = 8
-SESSIONS = 50  # each takes 0.2 MB and nothing of the page is kept in them; plain HTTP begins one with every request
-FIRST_FACE, FIRST_PATH = 20, "20, 36, 42"  # what the page opens with
+SESSIONS = 50  # that Gradio keeps, 0.2 MB each; the page needs none, and plain HTTP begins one with every request
 INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
 
 
@@ -97,15 +97,43 @@ def described(model: str) -> list[dict]:
     return props + [{"label": "", "visible": False}] * (SLIDERS - len(props))
 
 
+def pick(truncation: float, event: gr.SelectData) -> tuple:
+    """The chosen face of a gallery, large, in the Seed tab."""
+    seed, unselected = event.value["caption"], gr.Gallery(selected_index=None)
+    if not seed.isdigit():  # a face that was explored has no seed
+        return gr.skip(), unselected, gr.skip(), gr.skip()
+    return gr.Tabs(selected="seed"), unselected, int(seed), truncation
+
+
+def pick_truncation(event: gr.SelectData) -> tuple:
+    return gr.Gallery(selected_index=None), float(event.value["caption"])
+
+
+def pick_neighbour(steps: str, event: gr.SelectData) -> tuple:
+    """One step further on the map; the face in its middle is where one is."""
+    middle = event.index == GRID * GRID // 2
+    return gr.Gallery(selected_index=None), steps if middle else f"{steps}.{event.index}".strip(".")
+
+
+def place(moves: str, model: str) -> list[gr.Slider]:
+    """The sliders that a model has, where an address has them."""
+    words = moves.split(",") if moves else []
+    values = [float(word) for word in words] + [0] * (SLIDERS - len(words))
+    return [gr.Slider(value=value, **props) for value, props in zip(values, described(model))]
+
+
+def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: str = "") -> tuple:
+    """One more face at the end of the way, in place of the last one where there are no more places."""
+    known = re.findall(r"[^\s,;]+", seeds)[: MAX_KEYS - 1]
+    key = code if steps or moves else str(seed)
+    return gr.Tabs(selected="interpolation"), ", ".join([*known, key])
+
+
 def build() -> gr.Blocks:
     """The page: tabs over the drawing functions, opened with faces already on it."""
     (shelf, notice), draw = load(), studio()
-    quiet = {"show_label": False, "interactive": False, "buttons": [], "format": "png"}
-    album = quiet | {"allow_preview": False, "height": "auto", "object_fit": "contain"}
-    number = {"info": "The same number is always the same face.", "precision": 0, "minimum": 0, "maximum": MAX_SEED}
-    dial = {"label": "Creativity (truncation)", "info": "Low: typical. High: wild.", "step": 0.05, "buttons": []}
     private = {"api_visibility": "private"}
-    pages, copies = {}, {}
+    pages = {}
     with gr.Blocks(title="Anime faces", delete_cache=(3600, 3600)) as page:
         with gr.Row(elem_id="head"):
             gr.HTML(INTRODUCTION, elem_id="introduction")
@@ -114,95 +142,15 @@ def build() -> gr.Blocks:
         if notice:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
         page.space_id = None  # on a Space, Gradio's own header would ask other hosts
-        model = gr.Textbox(shelf.names[0], visible=False, show_label=False)
+        model = layout.hidden(shelf.names[0])
         with gr.Tabs(selected="seed") as tabs:
-            with gr.Tab("Seed", id="seed") as seed_tab, gr.Row():
-                picture = gr.Image(draw.seed(FIRST_FACE), label="Face", alt_text="The face of this seed",
-                                   elem_id="picture", min_width=280, **quiet)  # fmt: skip
-                with gr.Column(min_width=280):
-                    random_face = gr.Button("Random face", variant="primary")
-                    seed = gr.Number(FIRST_FACE, label="Seed", **number)
-                    truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
-                    gr.HTML("This face from typical to wild:", padding=False)
-                    strip = gr.Gallery(draw.strip(FIRST_FACE), label="The same seed at every creativity",
-                                       columns=len(STRIP), elem_id="truncations", **album)  # fmt: skip
-                    enlarge = gr.Radio([("Original size", "none"), (f"Crisp, {LARGE}", "crisp"),
-                                        (f"Smooth, {LARGE}", "smooth")],
-                                       value="none", label="PNG", buttons=[])  # fmt: skip
-                    with gr.Row():
-                        save_png = gr.Button("Download PNG", min_width=120)
-                        copies["seed"] = gr.Button("Copy link", min_width=120)
-                    with gr.Row():
-                        to_batch = gr.Button("To Batch", min_width=80)
-                        to_path = gr.Button("To Interpolation", min_width=140)
-                        to_explore = gr.Button("To Explore", min_width=100)
-            with gr.Tab("Batch", id="batch") as batch_tab:
-                with gr.Row():
-                    first_seed = gr.Number(0, label="First seed", **number)
-                    count = gr.Slider(1, MAX_COUNT, 16, step=1, precision=0, label="How many",
-                                      info="Faces, seed by seed.", buttons=[])  # fmt: skip
-                    batch_truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
-                faces, archive = draw.batch(0, 16)
-                with gr.Row():
-                    random_faces = gr.Button("Random faces", variant="primary", min_width=120)
-                    archive = gr.DownloadButton("Download all (ZIP)", archive, min_width=170)
-                    copies["batch"] = gr.Button("Copy link", min_width=120)
-                gr.HTML("Choose a face to see it large.")
-                gallery = gr.Gallery(faces, label="Faces", columns=8, elem_id="gallery", **album)
-            with gr.Tab("Interpolation", id="interpolation") as path_tab:
-                way, video, animation, keys = draw.interpolation(FIRST_PATH)
-                with gr.Row():
-                    video = gr.Video(video, label="Animation", autoplay=True, loop=True, elem_id="video", min_width=280,
-                                     **quiet | {"format": "mp4"})  # fmt: skip
-                    with gr.Column(min_width=280):
-                        with gr.Row():
-                            random_path = gr.Button("Random faces", variant="primary", min_width=120)
-                            animate = gr.Button("Animate", variant="primary", min_width=120)
-                        seeds = gr.Textbox(FIRST_PATH, label="Seeds", info=f"2 to {MAX_KEYS} faces, in order.")
-                        keys = gr.Gallery(keys, label="The faces on the way", columns=MAX_KEYS, elem_id="keys", **album)
-                        frames = gr.Slider(1, MAX_FRAMES, 16, step=1, precision=0, label="Frames per leg", buttons=[],
-                                           info=f"More is slower: {FRAMES_PER_SECOND} are a second.")  # fmt: skip
-                        path_truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
-                        loop = gr.Checkbox(True, label="Loop: come back to the first face")
-                        with gr.Row():
-                            save_mp4 = gr.Button("Download MP4", min_width=120)
-                            animation = gr.DownloadButton("Download GIF", animation, min_width=120)
-                            copies["interpolation"] = gr.Button("Copy link", min_width=120)
-                way = gr.Image(way, label="Strip", alt_text=f"The way in {WAY_FRAMES} steps", elem_id="strip",
-                               **quiet | {"buttons": ["download"]})  # fmt: skip
-            with gr.Tab("Explore", id="explore") as explore_tab:
-                explored, code = draw.explore(str(FIRST_FACE))
-                with gr.Row():
-                    explored = gr.Image(explored, label="Face", alt_text="The face in the middle of the map",
-                                        elem_id="explored", min_width=280, **quiet)  # fmt: skip
-                    with gr.Column(min_width=280):
-                        gr.HTML("Choose a face of the map to go there.", padding=False)
-                        around = gr.Gallery(draw.neighbours(str(FIRST_FACE)), label="The faces around it", columns=GRID,
-                                            elem_id="map", **album)  # fmt: skip
-                        with gr.Row():
-                            back = gr.Button("Step back", min_width=100)
-                            reset = gr.Button("Start over", min_width=100)
-                            random_start = gr.Button("Random face", variant="primary", min_width=120)
-                with gr.Row():
-                    start = gr.Textbox(str(FIRST_FACE), label="Start", info="A seed, or a face's code.", max_lines=1)
-                    explore_truncation = gr.Slider(0, MAX_TRUNCATION, 1.0, **dial)
-                with gr.Row():
-                    sliders = [
-                        gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], min_width=220, **props)
-                        for props in described(shelf.names[0])
-                    ]
-                example = gr.Image(label="Or begin with a picture of a face", sources=["upload", "clipboard"],
-                                             buttons=[], height=180, elem_id="example")  # fmt: skip
-                with gr.Row():
-                    save_explored = gr.Button("Download PNG", min_width=120)
-                    add_explored = gr.Button("To Interpolation", min_width=140)
-                    copies["explore"] = gr.Button("Copy link", min_width=120)
-                steps, moves, code = (gr.Textbox(text, visible=False, show_label=False) for text in ("", "", code))
+            face, batch, path = layout.seed_tab(draw), layout.batch_tab(draw), layout.path_tab(draw)
+            explore = layout.explore_tab(draw, described(shelf.names[0]))
 
-        def connect(tab, act, controls, results, asked, moved, button, field, roll, follow_up=()) -> None:
+        def connect(on, act, controls, results, asked, moved, field, roll, follow_up=()) -> None:
             """Wire one tab. The names of the controls are the parameters of ``act``, of the API and of the address."""
-            controls, moved = controls | {"model": model}, [*moved, model]
-            inputs, act = list(controls.values()), refusing(act)
+            controls = {name: getattr(on, name) for name in controls} | {"model": model}
+            tab, moved, inputs, act = on.tab, [*moved, model], list(controls.values()), refusing(act)
             common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks see what was sent
             # One at a time and only the last: an older drawing must not come after a newer one.
             later = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_limit": 1}
@@ -211,7 +159,7 @@ def build() -> gr.Blocks:
                 return gr.skip() if None in values or values[0] == "" else act(*values)
 
             drawn = [gr.on(asked, act, api_name=tab.id, api_description=inspect.getdoc(act), **common)]
-            rolled = button.click(None, None, field, js=roll, **private)
+            rolled = on.roll.click(None, None, field, js=roll, **private)
             settled = gr.Number(visible=False, show_label=False)
             gr.on([control.change for control in moved], None, None, settled, js="settle", **private)
             drawn.append(settled.change(follow, **later, **common, **private))
@@ -223,8 +171,8 @@ def build() -> gr.Blocks:
 
             for event in [tab.select, *(event.success for event in drawn)]:
                 event(None, inputs, None, js=script("remember"), **private)
-            copied = copies[tab.id].click(None, inputs, copies[tab.id], js=script("copyLink"), **private)
-            copied.then(None, None, copies[tab.id], js="later('Copy link')", **private)
+            copied = on.copy.click(None, inputs, on.copy, js=script("copyLink"), **private)
+            copied.then(None, None, on.copy, js="later('Copy link')", **private)
             if follow_up:  # what may come a moment after the face
                 again, shown, names = follow_up
                 common["inputs"], common["outputs"] = [controls[name] for name in names], shown
@@ -234,49 +182,26 @@ def build() -> gr.Blocks:
             pages[tab.id] = (act, controls, results)
 
         connect(
-            seed_tab, draw.seed, {"seed": seed, "truncation": truncation, "enlarge": enlarge}, [picture],
-            [seed.submit], [seed, truncation, enlarge], random_face, [seed], "randomSeed",
-            (draw.strip, strip, ["seed", "model"]),
+            face, draw.seed, ["seed", "truncation", "enlarge"], [face.picture],
+            [face.seed.submit], [face.seed, face.truncation, face.enlarge], [face.seed], "randomSeed",
+            (draw.strip, face.strip, ["seed", "model"]),
         )  # fmt: skip
         connect(
-            batch_tab, draw.batch, {"first_seed": first_seed, "count": count, "truncation": batch_truncation},
-            [gallery, archive], [first_seed.submit], [first_seed, count, batch_truncation],
-            random_faces, [first_seed], "randomSeed",
+            batch, draw.batch, ["first_seed", "count", "truncation"], [batch.gallery, batch.archive],
+            [batch.first_seed.submit], [batch.first_seed, batch.count, batch.truncation],
+            [batch.first_seed], "randomSeed",
         )  # fmt: skip
         connect(
-            path_tab, draw.interpolation,
-            {"seeds": seeds, "frames": frames, "loop": loop, "truncation": path_truncation},
-            [way, video, animation, keys], [seeds.submit, animate.click], [], random_path, [seeds], "randomSeeds",
+            path, draw.interpolation, ["seeds", "frames", "loop", "truncation"],
+            [path.strip, path.video, path.animation, path.keys],
+            [path.seeds.submit, path.animate.click], [], [path.seeds], "randomSeeds",
         )  # fmt: skip
-
         connect(
-            explore_tab, draw.explore,
-            {"start": start, "truncation": explore_truncation, "steps": steps, "moves": moves}, [explored, code],
-            [start.submit], [start, explore_truncation, steps, moves],
-            random_start, [start, steps], "randomStart",
-            (draw.neighbours, around, ["start", "truncation", "steps", "moves", "model"]),
+            explore, draw.explore, ["start", "truncation", "steps", "moves"], [explore.picture, explore.code],
+            [explore.start.submit], [explore.start, explore.truncation, explore.steps, explore.moves],
+            [explore.start, explore.steps], "randomStart",
+            (draw.neighbours, explore.around, ["start", "truncation", "steps", "moves", "model"]),
         )  # fmt: skip
-
-        def pick(truncation: float, event: gr.SelectData) -> tuple:
-            """The chosen face of a gallery, large, in the Seed tab."""
-            seed, unselected = event.value["caption"], gr.Gallery(selected_index=None)
-            if not seed.isdigit():  # a face that was explored has no seed
-                return gr.skip(), unselected, gr.skip(), gr.skip()
-            return gr.Tabs(selected="seed"), unselected, int(seed), truncation
-
-        def pick_truncation(event: gr.SelectData) -> tuple:
-            return gr.Gallery(selected_index=None), float(event.value["caption"])
-
-        def pick_neighbour(steps: str, event: gr.SelectData) -> tuple:
-            """One step further on the map; the face in its middle is where one is."""
-            middle = event.index == GRID * GRID // 2
-            return gr.Gallery(selected_index=None), steps if middle else f"{steps}.{event.index}".strip(".")
-
-        def place(moves: str, model: str) -> list[gr.Slider]:
-            """The sliders that a model has, where an address has them."""
-            words = moves.split(",") if moves else []
-            values = [float(word) for word in words] + [0] * (SLIDERS - len(words))
-            return [gr.Slider(value=value, **props) for value, props in zip(values, described(model))]
 
         def choose(name: str, model: str) -> tuple:
             """Another model in all tabs, once it is there; its faces have other directions."""
@@ -287,12 +212,6 @@ def build() -> gr.Blocks:
                 return model, gr.skip(), gr.skip()
             name = name.strip() or shelf.names[0]
             return name, name, ""
-
-        def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: str = "") -> tuple:
-            """One more face at the end of the way, in place of the last one where there are no more places."""
-            known = re.findall(r"[^\s,;]+", seeds)[: MAX_KEYS - 1]
-            key = code if steps or moves else str(seed)
-            return gr.Tabs(selected="interpolation"), ", ".join([*known, key])
 
         def restore(request: gr.Request) -> dict:
             """The tab and the picture that the address asks for."""
@@ -311,25 +230,32 @@ def build() -> gr.Blocks:
             shown = dict(zip([*controls.values(), *results], [*values, *drawn]))
             return {tabs: gr.Tabs(selected=name), chosen: shown[model], **shown}
 
-        for album, dial in ((gallery, batch_truncation), (keys, path_truncation)):
-            album.select(pick, dial, [tabs, album, seed, truncation], preprocess=False, **private)
-        strip.select(pick_truncation, None, [strip, truncation], **private)
-        to_batch.click(lambda *values: (gr.Tabs(selected="batch"), *values), [seed, truncation],
-                       [tabs, first_seed, batch_truncation], preprocess=False, **private)  # fmt: skip
-        to_explore.click(lambda seed, truncation: (gr.Tabs(selected="explore"), str(seed), truncation, ""),
-                         [seed, truncation], [tabs, start, explore_truncation, steps], preprocess=False,
-                         **private)  # fmt: skip
-        for button, face in ((to_path, [seed]), (add_explored, [start, steps, moves, code])):
-            added = button.click(add_key, [seeds, *face], [tabs, seeds], preprocess=False, **private)
-            added.success(refusing(draw.interpolation), [seeds, frames, loop, path_truncation, model],
-                          [way, video, animation, keys], preprocess=False, **private)  # fmt: skip
-        around.select(pick_neighbour, steps, [around, steps], preprocess=False, **private)
-        back.click(None, steps, steps, js="stepBack", **private)
+        for album, dial in ((batch.gallery, batch.truncation), (path.keys, path.truncation)):
+            album.select(pick, dial, [tabs, album, face.seed, face.truncation], preprocess=False, **private)
+        face.strip.select(pick_truncation, None, [face.strip, face.truncation], **private)
+        face.to_batch.click(lambda *values: (gr.Tabs(selected="batch"), *values), [face.seed, face.truncation],
+                            [tabs, batch.first_seed, batch.truncation], preprocess=False, **private)  # fmt: skip
+        face.to_explore.click(lambda seed, truncation: (gr.Tabs(selected="explore"), str(seed), truncation, ""),
+                              [face.seed, face.truncation], [tabs, explore.start, explore.truncation, explore.steps],
+                              preprocess=False, **private)  # fmt: skip
+        way = [path.seeds, path.frames, path.loop, path.truncation, model]
+        for button, key in (
+            (face.to_path, [face.seed]),
+            (explore.to_path, [explore.start, explore.steps, explore.moves, explore.code]),
+        ):
+            added = button.click(add_key, [path.seeds, *key], [tabs, path.seeds], preprocess=False, **private)
+            added.success(refusing(draw.interpolation), way, [path.strip, path.video, path.animation, path.keys],
+                          preprocess=False, **private)  # fmt: skip
+        steps, moves, sliders = explore.steps, explore.moves, explore.sliders
+        explore.around.select(pick_neighbour, steps, [explore.around, steps], preprocess=False, **private)
+        explore.back.click(None, steps, steps, js="stepBack", **private)
         forget = {"fn": None, "inputs": None, "outputs": [steps, moves], "js": "() => ['', '']"}
-        reset.click(**forget, **private).then(place, [moves, model], sliders, **private)
-        found = example.upload(refusing(project), [example, model], [explored, start], preprocess=False,
-                               concurrency_limit=1, api_name="project", api_description=inspect.getdoc(project),
-                               show_progress_on=example)  # fmt: skip
+        explore.reset.click(**forget, **private).then(place, [moves, model], sliders, **private)
+        found = explore.example.upload(
+            refusing(project), [explore.example, model], [explore.picture, explore.start], preprocess=False,
+            concurrency_limit=1, api_name="project", api_description=inspect.getdoc(project),
+            show_progress_on=explore.example,
+        )  # fmt: skip
         found.success(**forget, **private).then(place, [moves, model], sliders, **private)
         chosen.input(choose, [chosen, model], [chosen, model, moves], concurrency_limit=1, preprocess=False, **private)
         model.change(place, [moves, model], sliders, **private)
@@ -339,9 +265,8 @@ def build() -> gr.Blocks:
         everything = list(dict.fromkeys(everything))  # the model is a control of every tab
         opened = page.load(restore, None, [tabs, chosen, *everything], **private)
         opened.then(place, [moves, model], sliders, **private).then(None, js="() => { restored = true }", **private)
-        save_png.click(None, picture, None, js="saveFile", **private)
-        save_explored.click(None, explored, None, js="saveFile", **private)
-        save_mp4.click(None, video, None, js="saveFile", **private)
+        for button, picture in ((face.save, face.picture), (explore.save, explore.picture), (path.save, path.video)):
+            button.click(None, picture, None, js="saveFile", **private)
     return page
 
 
