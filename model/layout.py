@@ -4,6 +4,7 @@ Each function lays out one tab and returns its parts by name.
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 
@@ -13,10 +14,12 @@ from .studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, M
 
 FIRST_FACE, FIRST_PATH = 20, "20, 36, 42"  # what the page opens with
 
-QUIET = {"show_label": False, "interactive": False, "buttons": [], "format": "png"}
-ALBUM = QUIET | {"allow_preview": False, "height": "auto", "object_fit": "contain"}
-NUMBER = {"info": "The same number is always the same face.", "precision": 0, "minimum": 0, "maximum": MAX_SEED}
-DIAL = {"label": "Creativity (truncation)", "info": "Low: typical. High: wild.", "step": 0.05, "buttons": []}
+Props = dict[str, Any]
+
+QUIET: Props = {"show_label": False, "interactive": False, "buttons": [], "format": "png"}
+ALBUM: Props = QUIET | {"allow_preview": False, "height": "auto", "object_fit": "contain"}
+NUMBER: Props = {"info": "The same number is always the same face.", "precision": 0, "minimum": 0, "maximum": MAX_SEED}
+DIAL: Props = {"label": "Creativity (truncation)", "info": "Low: typical. High: wild.", "step": 0.05, "buttons": []}
 SIZES = [("Original size", "none"), (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
 
 
@@ -31,15 +34,15 @@ def hidden(value: str = "") -> gr.Textbox:
 def seed_tab(draw: Studio) -> SimpleNamespace:
     on = SimpleNamespace()
     with gr.Tab("Seed", id="seed") as on.tab, gr.Row():
-        picture = {"label": "Face", "alt_text": "The face of this seed", "elem_id": "picture", "min_width": 280}
+        picture: Props = {"label": "Face", "alt_text": "The face of this seed", "elem_id": "picture", "min_width": 280}
         on.picture = gr.Image(draw.seed(FIRST_FACE), **picture, **QUIET)
         with gr.Column(min_width=280):
             on.roll = gr.Button("Random face", variant="primary")
             on.seed = gr.Number(FIRST_FACE, label="Seed", **NUMBER)
             on.truncation = creativity()
             gr.HTML("This face from typical to wild:", padding=False)
-            strip = {"label": "The same seed at every creativity", "columns": len(STRIP), "elem_id": "truncations"}
-            on.strip = gr.Gallery(draw.strip(FIRST_FACE), **strip, **ALBUM)
+            strip: Props = {"label": "The same seed at every creativity", "columns": len(STRIP)}
+            on.strip = gr.Gallery(draw.strip(FIRST_FACE), elem_id="truncations", **strip, **ALBUM)
             on.enlarge = gr.Radio(SIZES, value="none", label="PNG", buttons=[])
             with gr.Row():
                 on.save = gr.Button("Download PNG", min_width=120)
@@ -56,8 +59,8 @@ def batch_tab(draw: Studio) -> SimpleNamespace:
     with gr.Tab("Batch", id="batch") as on.tab:
         with gr.Row():
             on.first_seed = gr.Number(0, label="First seed", **NUMBER)
-            count = {"label": "How many", "info": "Faces, seed by seed.", "step": 1, "precision": 0, "buttons": []}
-            on.count = gr.Slider(1, MAX_COUNT, 16, **count)
+            count: Props = {"label": "How many", "info": "Faces, seed by seed.", "precision": 0, "buttons": []}
+            on.count = gr.Slider(1, MAX_COUNT, 16, step=1, **count)
             on.truncation = creativity()
         faces, archive = draw.batch(0, 16)
         with gr.Row():
@@ -74,15 +77,15 @@ def path_tab(draw: Studio) -> SimpleNamespace:
     way, video, animation, keys = draw.interpolation(FIRST_PATH)
     with gr.Tab("Interpolation", id="interpolation") as on.tab:
         with gr.Row():
-            playing = {"label": "Animation", "autoplay": True, "loop": True, "elem_id": "video", "min_width": 280}
-            on.video = gr.Video(video, **playing, **QUIET | {"format": "mp4"})
+            playing: Props = {"label": "Animation", "autoplay": True, "loop": True, "min_width": 280}
+            on.video = gr.Video(video, elem_id="video", **playing, **QUIET | {"format": "mp4"})
             with gr.Column(min_width=280):
                 with gr.Row():
                     on.roll = gr.Button("Random faces", variant="primary", min_width=120)
                     on.animate = gr.Button("Animate", variant="primary", min_width=120)
                 on.seeds = gr.Textbox(FIRST_PATH, label="Seeds", info=f"2 to {MAX_KEYS} faces, in order.")
                 on.keys = gr.Gallery(keys, label="The faces on the way", columns=MAX_KEYS, elem_id="keys", **ALBUM)
-                slow = {"info": f"More is slower: {FRAMES_PER_SECOND} are a second.", "step": 1, "precision": 0}
+                slow: Props = {"info": f"More is slower: {FRAMES_PER_SECOND} are a second.", "step": 1, "precision": 0}
                 on.frames = gr.Slider(1, MAX_FRAMES, 16, label="Frames per leg", buttons=[], **slow)
                 on.truncation = creativity()
                 on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
@@ -90,23 +93,23 @@ def path_tab(draw: Studio) -> SimpleNamespace:
                     on.save = gr.Button("Download MP4", min_width=120)
                     on.animation = gr.DownloadButton("Download GIF", animation, min_width=120)
                     on.copy = gr.Button("Copy link", min_width=120)
-        strip = {"label": "Strip", "alt_text": f"The way in {WAY_FRAMES} steps", "elem_id": "strip"}
+        strip: Props = {"label": "Strip", "alt_text": f"The way in {WAY_FRAMES} steps", "elem_id": "strip"}
         on.strip = gr.Image(way, **strip, **QUIET | {"buttons": ["download"]})
     return on
 
 
-def explore_tab(draw: Studio, sliders: list[dict]) -> SimpleNamespace:
+def explore_tab(draw: Studio, sliders: list[Props]) -> SimpleNamespace:
     """``sliders`` are what :func:`app.described` says of the page's own model."""
     on = SimpleNamespace()
     start = str(FIRST_FACE)
     with gr.Tab("Explore", id="explore") as on.tab:
         face, code = draw.explore(start)
         with gr.Row():
-            picture = {"label": "Face", "alt_text": "The face in the middle of the map", "min_width": 280}
+            picture: Props = {"label": "Face", "alt_text": "The face in the middle of the map", "min_width": 280}
             on.picture = gr.Image(face, elem_id="explored", **picture, **QUIET)
             with gr.Column(min_width=280):
                 gr.HTML("Choose a face of the map to go there.", padding=False)
-                around = {"label": "The faces around it", "columns": GRID, "elem_id": "map"}
+                around: Props = {"label": "The faces around it", "columns": GRID, "elem_id": "map"}
                 on.around = gr.Gallery(draw.neighbours(start), **around, **ALBUM)
                 with gr.Row():
                     on.back = gr.Button("Step back", min_width=100)
@@ -116,10 +119,10 @@ def explore_tab(draw: Studio, sliders: list[dict]) -> SimpleNamespace:
             on.start = gr.Textbox(start, label="Start", info="A seed, or a face's code.", max_lines=1)
             on.truncation = creativity()
         with gr.Row():
-            measured = {"step": 0.1, "buttons": [], "min_width": 220}
+            measured: Props = {"step": 0.1, "buttons": [], "min_width": 220}
             on.sliders = [gr.Slider(-MAX_MOVE, MAX_MOVE, 0, **measured, **props) for props in sliders]
-        example = {"label": "Or begin with a picture of a face", "sources": ["upload", "clipboard"], "buttons": []}
-        on.example = gr.Image(height=180, elem_id="example", **example)
+        example: Props = {"label": "Or begin with a picture of a face", "sources": ["upload", "clipboard"]}
+        on.example = gr.Image(height=180, elem_id="example", buttons=[], **example)
         with gr.Row():
             on.save = gr.Button("Download PNG", min_width=120)
             on.to_path = gr.Button("To Interpolation", min_width=140)
