@@ -12,6 +12,6 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
     fi
 fi
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
-.venv/bin/pip install --quiet -r tests/requirements.txt
+.venv/bin/pip install --quiet ${CI:+--no-cache-dir} -r tests/requirements.txt  # a CI machine is used once: spare its disk
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # tests and what they start share the cores; more threads would queue
 exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
