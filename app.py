@@ -36,6 +36,7 @@ MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 GUESTS = Path(tempfile.gettempdir()) / f"anime-faces-{os.getpid()}"  # models of the Hub that people ask for
 SLIDERS = 8
 SESSIONS = 50  # that Gradio keeps, 0.2 MB each; the page needs none, and plain HTTP begins one with every request
+DRAWINGS = 4  # at a time, first come first served, whatever they are of: in a crowd all wait alike
 INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
 
 
@@ -152,8 +153,9 @@ def build() -> gr.Blocks:
             controls = {name: getattr(on, name) for name in controls} | {"model": model}
             tab, moved, inputs, act = on.tab, [*moved, model], list(controls.values()), refusing(act)
             common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks see what was sent
-            # One at a time and only the last: an older drawing must not come after a newer one.
-            later = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_limit": 1}
+            common |= {"concurrency_id": "drawing", "concurrency_limit": DRAWINGS}
+            # One after the other and only the last: an older drawing must not come after a newer one.
+            later = {"trigger_mode": "always_last", "show_progress": "hidden"}
 
             def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
                 return gr.skip() if None in values or values[0] == "" else act(*values)
@@ -271,7 +273,7 @@ def build() -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    demo = build().queue(max_size=64, default_concurrency_limit=2)
+    demo = build().queue(max_size=64, default_concurrency_limit=DRAWINGS)
     own = json.dumps(load()[0].names[0])
     script = f"<script>const ownModel = {own};\n{(ROOT / '.page/page.js').read_text()}</script>"
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
