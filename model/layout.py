@@ -12,7 +12,7 @@ from .explore import GRID
 from .sampling import MAX_SEED, MAX_TRUNCATION
 from .studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, MAX_MOVE, STRIP, WAY_FRAMES, Studio
 
-FIRST_FACE, FIRST_PATH = 20, "20, 36, 42"  # what the page opens with
+FIRST_FACE, FIRST_PATH = 43, "43, 21, 28"  # what the page opens with
 
 Props = dict[str, Any]
 

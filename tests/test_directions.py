@@ -16,7 +16,7 @@ from train.card import make_card
 from train.directions import ATTRIBUTES, SIGMA, dominance, effects, measure
 
 ROOT = Path(__file__).resolve().parents[1]
-OTHER_SEEDS = range(10**6, 10**6 + 128)  # not among those that the script draws
+OTHER_SEEDS = range(10**6, 10**6 + 256)  # not among those that the script draws
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def folder(tmp_path_factory) -> Path:
     """A copy of the bundled weights with directions for them."""
     folder = tmp_path_factory.mktemp("directions") / "weights"
     shutil.copytree(ROOT / "weights", folder, ignore=shutil.ignore_patterns("directions*"))
-    command = [sys.executable, "-m", "train.directions", str(folder), "--num_samples", "1024"]
+    command = [sys.executable, "-m", "train.directions", str(folder), "--num_samples", "2048"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return folder
