@@ -3,17 +3,21 @@
 import math
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d, pad
+from torch.nn.functional import interpolate as interpolate_pixels
 
 from model import Discriminator, Generator, image_grid, interpolate, latents_from_seeds, slerp, to_images, truncate
 from model.discriminator import MinibatchStd
 from train.augment import augment, parse_policy
 from train.ema import EMA
+from train.first_weights import initialise
 from train.losses import LOSSES, accuracies, discriminator_loss, generator_loss, gradient_penalty
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +36,24 @@ def test_shapes_and_ranges(size, channels):
 
 def test_released_size_fits_in_16_mib():
     assert sum(t.numel() * 4 for t in Generator().state_dict().values() if t.is_floating_point()) < 16 * 2**20
+
+
+@torch.no_grad()
+def test_first_weights_draw_no_checkerboard():
+    G, x = Generator(16, 4), torch.rand(2, 32, 4, 4)
+    doubling = G.layers[3]
+    for how, plain in (("resize", True), ("orthogonal", False)):
+        initialise(G, how)
+        inner = doubling(x.mean((2, 3), keepdim=True).expand_as(x))[:, :, 1:-1, 1:-1]  # of a flat picture
+        assert torch.allclose(inner, inner[:, :, :1, :1].expand_as(inner), atol=1e-6) == plain
+    initialise(G, "resize")
+    drawn, kernel = doubling(x), torch.zeros(16, 32, 3, 3)
+    for i, j in product(range(3), range(3)):  # what its 3x3 convolution is, from the corner on
+        known = pad(kernel, (1, 1, 1, 1))[:, :, i : i + 2, j : j + 2].sum((2, 3))
+        kernel[:, :, i, j] = doubling.weight[:, :, i, j].T - known
+    doubled = conv2d(interpolate_pixels(x, scale_factor=2), kernel.flip(2, 3), padding=1)
+    assert torch.allclose(drawn, doubled, atol=1e-5)
+    assert torch.allclose(kernel.flatten(1) @ kernel.flatten(1).T, torch.eye(16), atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["none", "spectral", "batch"])

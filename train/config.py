@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from .augment import parse_policy
+from .first_weights import INITS
 from .losses import LOSSES
 
 
@@ -88,8 +89,8 @@ class TrainConfig:
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
                          choices=("none", "spectral", "batch"))
     minibatch_std: bool = option(True, "show the discriminator the spread within a batch", group="Networks")
-    init: str = option("orthogonal", "first weights: 'normal' has deviation 0.02", group="Networks",
-                       choices=("orthogonal", "normal"))
+    init: str = option("resize", "first weights: orthogonal; normal, with deviation 0.02; or resize: orthogonal and "
+                       "without the checkerboards of transposed convolutions", group="Networks", choices=INITS)
 
     loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Loss", choices=LOSSES)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)

@@ -57,7 +57,6 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import set_seed
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from torch import nn
 
 from model import Discriminator, Generator
 from train import export, publish
@@ -67,6 +66,7 @@ from train.compiler import check_compiler, compiler_failed, reason
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
 from train.files import make_writable
+from train.first_weights import initialise
 from train.interrupt import lost_rank
 from train.trainer import Trainer, TrainingError
 
@@ -81,12 +81,8 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
         norm=config.d_norm,
         minibatch_std=config.minibatch_std,
     )
-    for layer in (*G.modules(), *D.modules()):
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            if config.init == "normal":
-                nn.init.normal_(layer.weight, 0.0, 0.02)
-            else:
-                nn.init.orthogonal_(layer.weight)
+    for network in (G, D):
+        initialise(network, config.init)
     if config.init_from:
         try:
             source = Generator.from_pretrained(config.init_from)
