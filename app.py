@@ -171,8 +171,9 @@ def build() -> gr.Blocks:
             def script(name: str) -> str:
                 return f"(...values) => {name}({tab.id!r}, {list(controls)}, values)"  # JavaScript reads lists alike
 
-            for event in [tab.select, *(event.success for event in drawn)]:
-                event(None, inputs, None, js=script("remember"), **private)
+            tab.select(None, inputs, None, js=script("remember"), **private)
+            for event in drawn:
+                event.success(None, inputs, None, js=script("drawn"), **private)
             copied = on.copy.click(None, inputs, on.copy, js=script("copyLink"), **private)
             copied.then(None, None, on.copy, js="later('Copy link')", **private)
             if follow_up:  # what may come a moment after the face

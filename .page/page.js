@@ -11,6 +11,10 @@ const saveFile = (file) => {
 
 // The address carries the tab and its controls; on a Space it is the address of the page around this one.
 let restored = false; // until then the tabs that appear must not write over the address that is being opened
+const drawn = (tab, keys, values) => { // another model draws in all tabs; the address is that of the open one
+  const open = document.querySelector('[role="tab"][aria-selected="true"]');
+  if (open?.textContent.trim().toLowerCase() === tab) remember(tab, keys, values);
+};
 const remember = (tab, keys, values) => {
   if (!restored || values.includes(null)) return;
   const query = new URLSearchParams({ tab });
