@@ -13,9 +13,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 from playwright.sync_api import Page as Tab
 
+from app import FIRST_FACE, FIRST_PATH
 from model import Generator, latents_from_seeds
 from model.explore import Directions, decode, encode, neighbours
-from model.layout import FIRST_FACE, FIRST_PATH
 
 KEYS = FIRST_PATH.split(", ")
 OTHER = "selfie2anime"
