@@ -42,6 +42,7 @@ TRAINING = {
     },
     "config": {
         "loss": "rp",
+        "augment": "color,translation",
         "learning_rate": 4e-4,
         "resolution": 64,
         "ema_kimg": 20.0,
@@ -470,6 +471,8 @@ def test_the_card_tells_what_is_there(weights):
         "500,032 images were seen in 2.5 hours on cpu at 90 images a second, with torch 2.13.0, accelerate 1.15.0.",
         "The weights are a moving average",
         "| `learning_rate` | 0.0004 | ",
+        "| `loss` | rp | ",
+        "| `augment` | color,translation | ",
         "| Fréchet distance | 31.25 | lower is better |",
         "10,000 drawn faces at truncation 1.0 against 21,551 images of anime-faces.zip, in the features of encoder.pt",
         "MIT licence",

@@ -68,12 +68,16 @@ def metric_rows(metrics: dict) -> list[dict]:
 
 def setting_rows(options: dict) -> list[tuple[str, object, str]]:
     """The options that shaped the weights, as (name, value, meaning); paths and accounts are not among them."""
+    also = ("resolution", "random_flip", "mixed_precision")
+    shaping = [
+        field
+        for field in dataclasses.fields(TrainConfig)
+        if field.metadata["group"] in ("Networks", "Loss", "Training") or field.name in also
+    ]
     return [
         (field.name, options[field.name], field.metadata["help"])
-        for field in dataclasses.fields(TrainConfig)
-        if options.get(field.name) is not None
-        and (field.metadata["group"] in ("Networks", "Training") or field.name in ("resolution", "random_flip"))
-        and field.name != "init_from"
+        for field in shaping
+        if options.get(field.name) is not None and field.name != "init_from"
     ]
 
 

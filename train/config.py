@@ -33,7 +33,7 @@ def option(
 PRESETS: dict[str, dict] = {
     "default": {},
     "baseline": dict(
-        loss="bce", d_channels=64, d_kernel_size=4, d_norm="batch", minibatch_std=False, penalty_gamma=0.0,
+        loss="bce", d_kernel_size=4, d_norm="batch", minibatch_std=False, penalty_gamma=0.0,
         augment="none", ema_kimg=0.0, init="normal", learning_rate=2e-4, adam_beta1=0.5, adam_beta2=0.999,
     ),
     "fast": dict(g_channels=48, ema_kimg=20.0, max_train_kimg=300.0),
@@ -75,7 +75,7 @@ class TrainConfig:
     metric_kimg: float = option(50.0, "kimg between measurements", group="Quality", low=0.001)
     metric_samples: int = option(5000, "faces drawn for a measurement", group="Quality", low=100)
     warn_kimg: float = option(50.0, "kimg before a warning of a stalled training", group="Quality", low=0)
-    warn_accuracy: float = option(0.95, "warn when the discriminator is right on more than this part of real and of "
+    warn_accuracy: float = option(0.99, "warn when the discriminator is right on more than this part of real and of "
                                   "drawn images", group="Quality", low=0, high=1)
     warn_diversity: float = option(0.5, "warn when samples differ less than this times as much as real pictures do",
                                    group="Quality", low=0, high=1)
@@ -84,7 +84,7 @@ class TrainConfig:
                                    metavar="PATH")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
-    d_channels: int = option(32, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
+    d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
                          choices=("none", "spectral", "batch"))
