@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -38,7 +39,7 @@ def fetch(model_id: str, name: str, most: int, **options: Any) -> Path:
     elif file.is_file():
         size = file.stat().st_size
     if size is None:
-        raise ValueError(f"'{model_id}' {NO_SAFETENSORS if name.endswith('.safetensors') else f'has no {name}'}")
+        raise ValueError(f"'{model_id}' {NO_SAFETENSORS if name == SAFETENSORS_SINGLE_FILE else f'has no {name}'}")
     if size > most:
         raise ValueError(f"{name} has {size:,} bytes, more than the {most:,} that it can need, and is not read")
     return Path(hf_hub_download(model_id, name, **options)) if on_hub else file
@@ -60,8 +61,13 @@ def most_bytes(state: dict[str, Tensor]) -> int:
     return sum(8 * tensor.numel() for tensor in state.values()) + HEADER_BYTES
 
 
-def read_tensors(file: Path, expected: dict[str, Tensor], device: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, once their names and shapes are the ``expected`` ones; ValueError if not."""
+def read_tensors(
+    file: Path, expected: dict[str, Tensor], device: str = "cpu", config: str = "config.json"
+) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, once their names and shapes are the ``expected`` ones; ValueError if not.
+
+    ``config`` is what tells the shapes, for the error.
+    """
     try:
         with safe_open(file, "pt", device=device) as tensors:
             found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
@@ -70,12 +76,12 @@ def read_tensors(file: Path, expected: dict[str, Tensor], device: str) -> dict[s
                 should, is_ = shapes.get(name, "absent"), found.get(name, "missing")
                 if should != is_:
                     raise ValueError(
-                        f"model.safetensors does not fit config.json: tensor '{name}' should be {should} and is {is_}"
+                        f"{file.name} does not fit {config}: tensor '{name}' should be {should} and is {is_}"
                     )
             state = {name: tensors.get_tensor(name) for name in found}
     except SafetensorError as error:
-        raise ValueError(f"model.safetensors is damaged ({error}); download it again") from None
+        raise ValueError(f"{file.name} is damaged ({error}); download it again") from None
     for name, tensor in state.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"model.safetensors holds numbers that are not finite, in tensor '{name}'")
+            raise ValueError(f"{file.name} holds numbers that are not finite, in tensor '{name}'")
     return state

@@ -19,14 +19,15 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from model import Generator, image_grid, interpolate, latents_from_seeds
+from model import Discriminator, Generator, image_grid, interpolate, latents_from_seeds
 from train import publish
 from train.card import make_card, write_card
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN, YOURS, ID = "hf_secretOfMine", "hf_secretOfYours", "me/anime-dcgan"
 PICTURES = ["samples.png", "interpolation.png", "losses.png", "progress.webp"]
-UPLOADED = {"README.md", "config.json", "model.safetensors", "training.json", "metrics.json", *PICTURES}
+UPLOADED = {"README.md", "config.json", "training.json", "metrics.json", *PICTURES}
+UPLOADED |= {"model.safetensors", "discriminator.safetensors"}
 CODE = {f"anime_dcgan/{path.name}": path for path in (ROOT / "model").glob("*.py")}
 ALONGSIDE = {"LICENSE": ROOT / "LICENSE", "handler.py": ROOT / "train" / "hub_files" / "handler.py", **CODE}
 TRAINING = {
@@ -79,6 +80,7 @@ def trained(tmp_path_factory) -> Path:
     generator(torch.randn(64, 128))  # fills the running statistics of BatchNorm
     folder = tmp_path_factory.mktemp("trained")
     generator.save_pretrained(folder)
+    save_file(Discriminator(base_channels=4).state_dict(), folder / "discriminator.safetensors")
     grid = image_grid(generator.generate(range(4)))
     path = interpolate(latents_from_seeds([0, 1], 128), 10)
     image_grid(generator.generate(z=path), columns=11).save(folder / "interpolation.png")
@@ -195,6 +197,14 @@ answer["pixels"] = hashlib.sha256(generator.generate([7])[0].tobytes()).hexdiges
 print(json.dumps(answer))
 """
 
+FINE_TUNE = """
+import json, sys
+from train.config import TrainConfig
+from train.train import build_networks, load_networks
+config = TrainConfig(train_data_dir="faces.zip", g_channels=4, d_channels=4)
+print(json.dumps(load_networks(sys.argv[1], *build_networks(config))))
+"""
+
 CARD = """
 import json, sys
 from huggingface_hub import ModelCard
@@ -226,6 +236,8 @@ def test_what_is_pushed_comes_back(hub, session, weights, tmp_path):
     local = Generator.from_pretrained(weights)
     assert pulled["main"] == pulled[sha] == digest(local.state_dict())
     assert pulled["pixels"] == hashlib.sha256(local.generate([7])[0].tobytes()).hexdigest()
+
+    assert run_python(elsewhere, FINE_TUNE, ID) == f"generator and discriminator of '{ID}'"
 
     # By commit a second time: nothing is asked.
     asked = len(hub.requests)
@@ -439,6 +451,17 @@ def test_broken_weights_are_neither_loaded_nor_published(weights, capsys, kind, 
     sentence = only_sentence(capsys.readouterr().err.strip())
     assert (expected if kind != "only a pickle" else "weights_folder: no model.safetensors") in sentence
     assert contents(weights) == before
+
+
+@pytest.mark.parametrize("kind", ["truncated", "not finite"])
+def test_a_broken_discriminator_is_not_published(weights, capsys, kind):
+    file = weights / "discriminator.safetensors"
+    if kind == "truncated":
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        save_file(load_file(file) | {"layers.0.bias": torch.full((4,), float("nan"))}, file)
+    assert publish.main([str(weights), "--hub_model_id", ID]) == 2
+    assert "discriminator.safetensors is damaged" in only_sentence(capsys.readouterr().err.strip())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def finished(options, tmp_path_factory) -> Path:
 
 def test_a_run_leaves_everything(finished):
     weights = finished / "weights"
-    names = {"model.safetensors", "config.json", "training.json", "README.md"}
+    names = {"model.safetensors", "discriminator.safetensors", "config.json", "training.json", "README.md"}
     pictures = {"samples.png", "losses.png", "progress.webp", "interpolation.png"}
     assert {p.name for p in weights.iterdir()} == names | pictures
     assert Image.open(weights / "interpolation.png").size == (11 * 32, 32)
@@ -170,12 +171,35 @@ def test_a_second_run_does_not_overwrite_the_first(finished, options, capsys):
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
 
 
-def test_fine_tuning_starts_from_the_given_generator(finished, options, tmp_path):
-    extra = ["--init_from", str(finished / "weights"), "--output_dir", str(tmp_path), "--max_train_kimg", "0.008"]
+def test_fine_tuning_starts_from_the_given_networks(finished, options, tmp_path):
+    weights = finished / "weights"
+    extra = ["--init_from", str(weights), "--output_dir", str(tmp_path), "--max_train_kimg", "0.008"]
     result = run([*options, *extra, "--learning_rate", "0"])
     assert result.returncode == 0, result.stderr
-    ours, theirs = (load_file(f / "weights" / "model.safetensors") for f in (tmp_path, finished))
-    assert all(np.array_equal(ours[n], theirs[n]) for n in theirs if "weight" in n)
+    assert f"generator and discriminator of '{weights}'" in result.stdout
+    for name in ("model", "discriminator"):
+        ours, theirs = (load_file(f / "weights" / f"{name}.safetensors") for f in (tmp_path, finished))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[n], theirs[n]) for n in theirs if "weight" in n or name == "discriminator")
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "damaged", "of another shape"])
+def test_fine_tuning_without_a_fitting_discriminator_says_so(finished, options, tmp_path, spoilt):
+    weights = shutil.copytree(finished / "weights", tmp_path / "weights")
+    file, extra = weights / "discriminator.safetensors", []
+    if spoilt == "missing":
+        file.unlink()
+        reason = f"'{weights}' has no discriminator.safetensors"
+    elif spoilt == "damaged":
+        file.write_bytes(file.read_bytes()[:-1])
+        reason = "discriminator.safetensors is damaged"
+    else:
+        extra, reason = ["--d_channels", "5"], "discriminator.safetensors does not fit the options"
+    extra += ["--init_from", str(weights), "--output_dir", str(tmp_path / "out"), "--max_train_kimg", "0.008"]
+    result = run([*options, *extra])
+    assert result.returncode == 0, result.stderr
+    assert f"generator of '{weights}' and a new discriminator ({reason}" in result.stdout
+    assert (tmp_path / "out" / "weights" / "discriminator.safetensors").is_file()
 
 
 def test_not_finite_stops_and_keeps_the_last_good_checkpoint(finished, options, tmp_path):
@@ -245,7 +269,8 @@ def test_the_best_generator_is_kept_over_a_resume(options, tmp_path):
     weights = tmp_path / "out" / "weights"
     assert json.loads((weights / "metrics.json").read_text()) == best
     assert json.loads((weights / "training.json").read_text())["kimg"] == best["kimg"]
-    assert (weights / "model.safetensors").read_bytes() == (tmp_path / "out/best/model.safetensors").read_bytes()
+    for name in ("model.safetensors", "discriminator.safetensors"):
+        assert (weights / name).read_bytes() == (tmp_path / "out" / "best" / name).read_bytes()
     grid = image_grid(Generator.from_pretrained(weights).generate(range(64)))
     assert grid.tobytes() == Image.open(weights / "samples.png").tobytes()
     assert f"{best['num_samples']:,} drawn faces" in (weights / "README.md").read_text()

@@ -80,8 +80,8 @@ class TrainConfig:
     warn_diversity: float = option(0.5, "warn when samples differ less than this times as much as real pictures do",
                                    group="Quality", low=0, high=1)
 
-    init_from: str | None = option(None, "weights folder or Hub id whose generator to fine-tune", group="Networks",
-                                   metavar="PATH")
+    init_from: str | None = option(None, "weights folder or Hub id to fine-tune: the generator and, where it is, the "
+                                   "discriminator", group="Networks", metavar="PATH")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)

@@ -8,10 +8,13 @@ import matplotlib
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
 
 from model import Generator, image_grid, interpolate, latents_from_seeds
 
-from .files import whole, write_text
+from .files import whole, whole_folder, write_text
+from .weights import DISCRIMINATOR
 
 GRID_SEEDS = range(64)  # the faces of every sample grid
 INTERPOLATION_STEPS = 10  # 11 pictures with both ends
@@ -67,24 +70,22 @@ def save_progress(grids: list[Path], path: Path, columns: int = 5) -> None:
     save_image(frames[0], path, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=75)
 
 
-def save_weights(generator: Generator, folder: Path, training: dict, metrics: dict | None = None) -> None:
+def save_weights(
+    generator: Generator, discriminator: nn.Module, folder: Path, training: dict, metrics: dict | None = None
+) -> None:
     """Write config.json, model.safetensors, training.json and, if known, metrics.json into ``folder``.
 
-    Whole: a new folder takes the place of the old one.
+    discriminator.safetensors goes along, for fine-tuning. Whole: a new folder takes the place of the old one.
     """
-    temporary, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for path in (temporary, old):
-        shutil.rmtree(path, ignore_errors=True)
-    generator.save_pretrained(temporary)
-    shutil.copymode(temporary / "config.json", temporary / "model.safetensors")  # not for the owner alone
-    (temporary / "README.md").unlink(missing_ok=True)  # the mixin's stub; train.publish writes the card
-    write_text(json.dumps(training, indent=2) + "\n", temporary / "training.json")
-    if metrics:
-        write_text(json.dumps(metrics, indent=2) + "\n", temporary / "metrics.json")
-    if folder.exists():
-        folder.rename(old)
-    temporary.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole_folder(folder) as temporary:
+        generator.save_pretrained(temporary)
+        save_file({k: v.contiguous() for k, v in discriminator.state_dict().items()}, temporary / DISCRIMINATOR)
+        for name in ("model.safetensors", DISCRIMINATOR):
+            shutil.copymode(temporary / "config.json", temporary / name)  # not for the owner alone
+        (temporary / "README.md").unlink(missing_ok=True)  # the mixin's stub; train.publish writes the card
+        write_text(json.dumps(training, indent=2) + "\n", temporary / "training.json")
+        if metrics:
+            write_text(json.dumps(metrics, indent=2) + "\n", temporary / "metrics.json")
 
 
 def save_pictures(generator: Generator, folder: Path, metrics: list[dict], grids: list[Path]) -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from torch import nn
+
 from model import Generator
 
 from .config import TrainConfig
@@ -31,8 +33,8 @@ class Monitor:
         self.lines = read_metrics(self.folder / "quality.jsonl", seen)
         write_text("".join(json.dumps(line) + "\n" for line in self.lines), self.folder / "quality.jsonl")
 
-    def measure(self, generator: Generator, record: dict) -> dict:
-        """Measure, write it down, keep the generator if none was better; ``record`` is its training.json."""
+    def measure(self, generator: Generator, discriminator: nn.Module, record: dict) -> dict:
+        """Measure, write it down, keep both networks if none were better; ``record`` is their training.json."""
         line = evaluate(
             generator,
             self.data,
@@ -41,7 +43,7 @@ class Monitor:
             cache_dir=self.config.cache_dir,
         ) | {"kimg": record["kimg"]}
         if all(line["kid"] < earlier["kid"] for earlier in self.lines):
-            save_weights(generator, self.folder / "best", record, line)
+            save_weights(generator, discriminator, self.folder / "best", record, line)
         self.lines.append(line)
         with (self.folder / "quality.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")

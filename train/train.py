@@ -43,8 +43,8 @@ environment:
 exit status: 0 done, 1 failed, 2 wrong option, 130 or 143 interrupted and saved
 """
 
-import json
 import os
+import shutil
 import signal
 import sys
 from dataclasses import asdict
@@ -59,20 +59,22 @@ from accelerate.utils import set_seed
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
+from model.files import fetch, most_bytes, read_tensors
 from train import export, publish
 from train.card import write_card
 from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
 from train.compiler import check_compiler, compiler_failed, reason
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
-from train.files import make_writable
+from train.files import make_writable, whole_folder
 from train.first_weights import initialise
 from train.interrupt import lost_rank
 from train.trainer import Trainer, TrainingError
+from train.weights import DISCRIMINATOR
 
 
 def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
-    """Fresh networks, or the generator of ``--init_from``, in channels_last."""
+    """Fresh networks in channels_last."""
     G = Generator(config.latent_dim, config.g_channels, config.resolution)
     D = Discriminator(
         config.d_channels,
@@ -83,19 +85,39 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
     )
     for network in (G, D):
         initialise(network, config.init)
-    if config.init_from:
-        try:
-            source = Generator.from_pretrained(config.init_from)
-        except (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError) as error:
-            raise TrainingError(f"--init_from: '{config.init_from}' cannot be loaded ({error})") from error
-        try:
-            G.load_state_dict(source.state_dict())
-        except RuntimeError as error:
-            raise TrainingError(
-                f"--init_from: the generator of '{config.init_from}' has another shape; "
-                "give its --latent_dim, --g_channels and --resolution"
-            ) from error
     return G.to(memory_format=torch.channels_last), D.to(memory_format=torch.channels_last)
+
+
+def load_networks(source: str, G: Generator, D: Discriminator) -> str:
+    """Fill G with the generator of ``--init_from`` and D with its discriminator, if it has one that fits.
+
+    A discriminator that knows nothing yet spoils the generator before it can teach it anything.
+
+    Returns:
+        What was loaded, for people.
+
+    Raises:
+        TrainingError: the generator cannot be loaded or has another shape.
+    """
+    unloadable = (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError)
+    try:
+        found = Generator.from_pretrained(source)
+    except unloadable as error:
+        raise TrainingError(f"--init_from: '{source}' cannot be loaded ({error})") from error
+    try:
+        G.load_state_dict(found.state_dict())
+    except RuntimeError as error:
+        raise TrainingError(
+            f"--init_from: the generator of '{source}' has another shape; "
+            "give its --latent_dim, --g_channels and --resolution"
+        ) from error
+    try:
+        expected = D.state_dict()
+        file = fetch(source, DISCRIMINATOR, most_bytes(expected))
+        D.load_state_dict(read_tensors(file, expected, config="the options"))
+    except unloadable as error:
+        return f"generator of '{source}' and a new discriminator ({error})"
+    return f"generator and discriminator of '{source}'"
 
 
 def load_data(config: TrainConfig) -> ImageSet:
@@ -152,8 +174,10 @@ def set_up(config: TrainConfig) -> Trainer:
     with accelerator.main_process_first():  # the others find its cache
         data = load_data(config)
     set_seed(config.seed)  # the same first weights on all ranks
+    G, D = build_networks(config)
+    start = load_networks(config.init_from, G, D) if config.init_from and not checkpoint else None
     try:
-        trainer = Trainer(config, accelerator, data, *build_networks(config))
+        trainer = Trainer(config, accelerator, data, G, D)
     except DataError as error:
         raise TrainingError(f"--train_batch_size: {error}") from error
     except ValueError as error:
@@ -165,6 +189,8 @@ def set_up(config: TrainConfig) -> Trainer:
         if config.report_to != "none":
             start_tracker(trainer)
     accelerator.print(trainer.describe())
+    if start:
+        accelerator.print(f"{'start':<10}{start}")
     return trainer
 
 
@@ -194,10 +220,9 @@ def finish(trainer: Trainer) -> None:
     grids = [trainer.folder / "fakes_init.png", *sorted((trainer.folder / "samples").glob("*.png"))]
     generator = trainer.ema.model
     if trainer.monitor:  # the best one, which need not be the last
-        best = trainer.folder / "best"
-        generator = Generator.from_pretrained(best)
-        training, metrics = (json.loads((best / name).read_text()) for name in ("training.json", "metrics.json"))
-        export.save_weights(generator, weights, training, metrics)
+        with whole_folder(weights) as temporary:
+            shutil.copytree(trainer.folder / "best", temporary, dirs_exist_ok=True)
+        generator = Generator.from_pretrained(weights)
     export.save_pictures(generator, weights, trainer.metrics, grids)
     write_card(weights, config.hub_model_id)
     print(f"done: {trainer.progress.seen / 1000:g} kimg; the generator and its pictures are in '{weights}'")

@@ -215,7 +215,8 @@ class Trainer:
         states = self.folder / "checkpoints"
         save_checkpoint(self.accelerator, states, self.progress.seen, options, self.config.checkpoints_total_limit)
         if self.main:
-            export.save_weights(self.ema.model, self.folder / "weights", self.record())
+            D = self.accelerator.unwrap_model(self.D)
+            export.save_weights(self.ema.model, D, self.folder / "weights", self.record())
 
     def record(self) -> dict:
         """How the weights came about: training.json."""
@@ -270,7 +271,7 @@ class Trainer:
             export.save_image(image_grid(to_images(fakes)), self.folder / "samples" / f"{seen:012d}.png")
             self.measured["diversity"] = round(spread(fakes) / max(spread(self.reals()), 1e-6), 3)
         if self.main and self.monitor and measure:
-            quality = self.monitor.measure(self.ema.model, self.record())
+            quality = self.monitor.measure(self.ema.model, self.accelerator.unwrap_model(self.D), self.record())
             self.bar.write(f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}")
         if means:
             self.log(means)

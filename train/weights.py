@@ -3,6 +3,9 @@
 import shlex
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
 from model import Generator
 from model.explore import weights_digest
 
@@ -10,11 +13,12 @@ from .card import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 HUB_FILES = ROOT / "train" / "hub_files"  # what goes to the Hub as it is
+DISCRIMINATOR = "discriminator.safetensors"  # for fine-tuning
 WEIGHTS = ("config.json", "model.safetensors")
 PICTURES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
 DIRECTIONS = ("directions.safetensors", "directions.json", "directions.png")
 # Nothing but these of a weights folder is ever uploaded, whatever else lies in it.
-FILES = (*WEIGHTS, "README.md", *PICTURES, "training.json", "metrics.json", *DIRECTIONS)
+FILES = (*WEIGHTS, DISCRIMINATOR, "README.md", *PICTURES, "training.json", "metrics.json", *DIRECTIONS)
 MODELS = ("onnx/model.onnx", "onnx/model_fp16.onnx")
 ONNX = (*MODELS, "onnx/latents.json", "onnx/measured.json")
 PACKAGE = "anime_dcgan"  # what model/ is called in other code, handler.py on the Hub included
@@ -37,6 +41,13 @@ def check_weights(folder: str | Path) -> None:
         Generator.from_pretrained(folder)
     except (TypeError, ValueError) as error:
         raise ValueError(f"weights_folder: {error}") from None
+    if (folder / DISCRIMINATOR).is_file():
+        try:
+            finite = all(tensor.isfinite().all() for tensor in load_file(folder / DISCRIMINATOR).values())
+        except SafetensorError:
+            finite = False
+        if not finite:
+            raise ValueError(f"weights_folder: {DISCRIMINATOR} is damaged; remove it or give another folder")
 
 
 def check_onnx(folder: Path) -> None:
