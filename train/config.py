@@ -97,7 +97,7 @@ class TrainConfig:
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)
     augment: str = option("color,translation", "of color, translation, cutout; or none", group="Loss", metavar="LIST")
 
-    max_train_kimg: float = option(1000.0, "length of the training", group="Training", low=0.001)
+    max_train_kimg: float = option(2000.0, "length of the training", group="Training", low=0.001)
     train_batch_size: int = option(64, "images per device and step", group="Training", low=2)
     gradient_accumulation_steps: int = option(1, "batches per optimizer step", group="Training", low=1)
     learning_rate: float = option(4e-4, "Adam's rate for the generator", group="Training", low=0, high=1)
