@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from train.data import Batches, DataError, default_cache_dir, prepare, prepare_hub
-from train.files import sweep, whole, write_text
+from train.files import sweep, whole, whole_folder, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 FACES = ROOT.parent / "shared" / "data" / "anime-faces.zip"
@@ -574,3 +574,19 @@ def test_batches_on_the_gpu_equal_those_on_the_cpu(monkeypatch) -> None:
         for batches in (resident, gathered):
             batch = next(batches)
             assert batch.is_cuda and torch.allclose(batch.cpu(), want, atol=1e-6)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    def fill(text: str, fail: bool = False) -> None:
+        with whole_folder(tmp_path / "weights") as folder:
+            (folder / f"{text}.txt").write_text(text)
+            if fail:
+                raise OSError("no space left")
+
+    fill("first")
+    with pytest.raises(OSError, match="no space left"):
+        fill("second", fail=True)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")] == ["weights/first.txt"]
+    fill("third")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")] == ["weights/third.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"]
