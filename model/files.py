@@ -62,16 +62,16 @@ def most_bytes(state: dict[str, Tensor]) -> int:
 
 
 def read_tensors(
-    file: Path, expected: dict[str, Tensor], device: str = "cpu", config: str = "config.json"
+    file: Path, expected: dict[str, Tensor] | None = None, device: str = "cpu", config: str = "config.json"
 ) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, once their names and shapes are the ``expected`` ones; ValueError if not.
+    """The tensors of a safetensors file, once all are finite and names and shapes the ``expected`` ones, if given.
 
-    ``config`` is what tells the shapes, for the error.
+    ``config`` is what tells the shapes, for the error: ValueError, one sentence.
     """
     try:
         with safe_open(file, "pt", device=device) as tensors:
             found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-            shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+            shapes = found if expected is None else {name: tuple(tensor.shape) for name, tensor in expected.items()}
             for name in sorted(shapes.keys() | found.keys()):
                 should, is_ = shapes.get(name, "absent"), found.get(name, "missing")
                 if should != is_:

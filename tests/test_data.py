@@ -576,7 +576,7 @@ def test_batches_on_the_gpu_equal_those_on_the_cpu(monkeypatch) -> None:
             assert batch.is_cuda and torch.allclose(batch.cpu(), want, atol=1e-6)
 
 
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     def fill(text: str, fail: bool = False) -> None:
         with whole_folder(tmp_path / "weights") as folder:
             (folder / f"{text}.txt").write_text(text)

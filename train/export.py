@@ -8,7 +8,7 @@ import matplotlib
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from torch import nn
 
 from model import Generator, image_grid, interpolate, latents_from_seeds
@@ -79,7 +79,7 @@ def save_weights(
     """
     with whole_folder(folder) as temporary:
         generator.save_pretrained(temporary)
-        save_file({k: v.contiguous() for k, v in discriminator.state_dict().items()}, temporary / DISCRIMINATOR)
+        save_model(discriminator, str(temporary / DISCRIMINATOR))
         for name in ("model.safetensors", DISCRIMINATOR):
             shutil.copymode(temporary / "config.json", temporary / name)  # not for the owner alone
         (temporary / "README.md").unlink(missing_ok=True)  # the mixin's stub; train.publish writes the card

@@ -3,11 +3,9 @@
 import shlex
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from model import Generator
 from model.explore import weights_digest
+from model.files import read_tensors
 
 from .card import read_json
 
@@ -43,11 +41,9 @@ def check_weights(folder: str | Path) -> None:
         raise ValueError(f"weights_folder: {error}") from None
     if (folder / DISCRIMINATOR).is_file():
         try:
-            finite = all(tensor.isfinite().all() for tensor in load_file(folder / DISCRIMINATOR).values())
-        except SafetensorError:
-            finite = False
-        if not finite:
-            raise ValueError(f"weights_folder: {DISCRIMINATOR} is damaged; remove it or give another folder")
+            read_tensors(folder / DISCRIMINATOR)
+        except ValueError:
+            raise ValueError(f"weights_folder: {DISCRIMINATOR} is damaged; remove it or give another folder") from None
 
 
 def check_onnx(folder: Path) -> None:
