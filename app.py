@@ -3,38 +3,57 @@
 MODEL_ID=weights          folder, or id of a model on the Hub (default: weights/ beside this file)
 MODEL_REVISION=main       branch, tag or commit of a model on the Hub
 GRADIO_SERVER_PORT=7860   port to serve on
+GRADIO_TEMP_DIR=/tmp      where a folder for drawn and uploaded files is made, which goes when the page ends
+CACHE_MB=1024             how much they may take; whatever was not used for an hour goes as well
 """
 
+import atexit
 import html
 import inspect
 import json
 import os
 import re
+import shutil
+import signal
 import sys
 import tempfile
+import time
+import traceback
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read on import: neither gradio nor the page asks another host
+os.environ["GRADIO_RUN_HISTORY"] = "False"  # it would act for strangers with the token of whoever runs the page
+os.environ["GRADIO_TEMP_DIR"] = os.path.join(
+    os.path.abspath(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()), f"anime-faces-{os.getpid()}", "files"
+)
 
 import gradio as gr
-from gradio.utils import get_upload_folder
+from gradio.context import LocalContext
+from starlette.middleware import Middleware
 
 from model.checks import Refusal, parse
 from model.explore import GRID
 from model.hub import LoadError, load_model
+from model.page.cache import MAX_BYTES, FileCache
+from model.page.calls import Endpoint, Endpoints, Parameter
+from model.page.gate import BROKEN, Gate
 from model.sampling import MAX_SEED, MAX_TRUNCATION
-from model.shelf import Model, Shelf
+from model.shelf import Model, Shelf, Unwanted, wanted
 from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, MAX_MOVE, STRIP, WAY_FRAMES, Studio
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
-GUESTS = Path(tempfile.gettempdir()) / f"anime-faces-{os.getpid()}"  # models of the Hub that people ask for
+FILES = Path(os.environ["GRADIO_TEMP_DIR"])  # what is drawn and uploaded; nothing else is served
+OURS = FILES.parent  # goes with the process
+LISTENERS: Counter[str] = Counter()  # sessions and events whose answer somebody is waiting for
+PATIENCE = 3  # seconds that a caller may take from asking to listening, before those who listen go first
 SLIDERS = 8
 SESSIONS = 50  # that Gradio keeps, 0.2 MB each; the page needs none, and plain HTTP begins one with every request
 DRAWINGS = 4  # at a time, first come first served, whatever they are of: in a crowd all wait alike
@@ -65,7 +84,7 @@ def load() -> tuple[Shelf, str]:
         notice = f"MODEL_ID {error}. These faces come from the model that ships with the page."
         print(notice, file=sys.stderr, flush=True)
         own = {}
-    shelf = Shelf(own | {name: path for name, path in shipped.items() if name not in own}, GUESTS)
+    shelf = Shelf(own | {name: path for name, path in shipped.items() if name not in own}, OURS / "models")
     try:
         shelf[""]
     except LoadError as error:
@@ -74,31 +93,86 @@ def load() -> tuple[Shelf, str]:
 
 
 @lru_cache(maxsize=1)
+def files() -> FileCache:
+    """What is drawn and uploaded."""
+    most = os.environ.get("CACHE_MB") or str(MAX_BYTES // 2**20)
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", most):
+        sys.exit(f"CACHE_MB must be a whole number of megabytes, at least 1, not {most!r}.")
+    return FileCache(FILES, int(most) * 2**20)
+
+
+@lru_cache(maxsize=1)
 def studio() -> Studio:
-    """Where the faces are drawn: into Gradio's cache, from which a file goes an hour after its last use."""
-    return Studio(load()[0], get_upload_folder())
+    """Where the faces are drawn."""
+    return Studio(load()[0], files())
 
 
 def project(picture: dict | None, model: str = "", progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
     # Gradio asks for its progress bar in this way.
-    return studio().project(picture and picture["path"], model, lambda done: progress(done, "Looking for the face"))
+    path = picture.get("path", "") if isinstance(picture, dict) else picture
+    return studio().project(path, model, lambda done: progress(done, "Looking for the face"))
 
 
 project.__doc__ = Studio.project.__doc__
 
 
 def refusing(function: Callable) -> Callable:
-    """``function``, whose refusals the page and the API show as they are."""
+    """``function`` for as long as somebody waits for it, whose refusals the page and the API show as they are."""
 
     @wraps(function)
     def answer(*values: object) -> object:
+        still = waiting()
+        wanted.set(still)
         try:
+            if not still():
+                raise Unwanted
             return function(*values)
-        except (Refusal, LoadError) as error:
-            sentence = f"Model {error}." if isinstance(error, LoadError) else str(error)
-            raise gr.Error(html.escape(sentence, quote=False), print_exception=False) from None
+        except Unwanted:
+            sentence = "Nobody was waiting for this any more."
+        except LoadError as error:
+            sentence = f"Model {error}."
+        except Refusal as error:
+            sentence = str(error)
+        except Exception:  # a fault of ours: the trace is for the log
+            traceback.print_exc()
+            sentence = BROKEN
+        raise gr.Error(html.escape(sentence, quote=False), print_exception=False)
 
     return answer
+
+
+def internal(function: Callable) -> Callable:
+    """``function`` that the page alone calls, with what it has itself: a stranger may send anything there."""
+
+    @wraps(function)
+    def answer(*values: Any, **keywords: Any) -> object:
+        try:
+            return function(*values, **keywords)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise gr.Error("The page cannot use these values; reload it.", print_exception=False) from None
+
+    return answer
+
+
+def waiting() -> Callable[[], bool]:
+    """Whether the event that is being answered is still worth it: someone listens, or nobody else waits for a turn."""
+    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    queue = blocks._queue if blocks else None
+    event = queue.event_ids_to_events.get(event_id) if queue else None
+    if queue is None or event is None:
+        return lambda: True
+
+    def listened(event: Any) -> bool:
+        return event.session_hash in LISTENERS or event._id in LISTENERS
+
+    def still() -> bool:
+        if not event.alive:
+            return False
+        if listened(event) or time.monotonic() < event.enqueue_time + PATIENCE:
+            return True
+        return not any(map(listened, [e for q in queue.event_queue_per_concurrency_id.values() for e in q.queue]))
+
+    return still
 
 
 def described(model: str) -> list[dict]:
@@ -109,6 +183,7 @@ def described(model: str) -> list[dict]:
     return props + [{"label": "", "visible": False}] * (SLIDERS - len(props))
 
 
+@internal
 def pick(truncation: float, event: gr.SelectData) -> tuple:
     """The chosen face of a gallery, large, in the Seed tab."""
     seed, unselected = event.value["caption"], gr.Gallery(selected_index=None)
@@ -117,16 +192,19 @@ def pick(truncation: float, event: gr.SelectData) -> tuple:
     return gr.Tabs(selected="seed"), unselected, int(seed), truncation
 
 
+@internal
 def pick_truncation(event: gr.SelectData) -> tuple:
     return gr.Gallery(selected_index=None), float(event.value["caption"])
 
 
+@internal
 def pick_neighbour(steps: str, event: gr.SelectData) -> tuple:
     """One step further on the map; the face in its middle is where one is."""
     middle = event.index == GRID * GRID // 2
     return gr.Gallery(selected_index=None), steps if middle else f"{steps}.{event.index}".strip(".")
 
 
+@internal
 def place(moves: str, model: str) -> list[gr.Slider]:
     """The sliders that a model has, where an address has them."""
     words = moves.split(",") if moves else []
@@ -134,6 +212,7 @@ def place(moves: str, model: str) -> list[gr.Slider]:
     return [gr.Slider(value=value, **props) for value, props in zip(values, described(model))]
 
 
+@internal
 def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: str = "") -> tuple:
     """One more face at the end of the way, in place of the last one where there are no more places."""
     known = re.findall(r"[^\s,;]+", seeds)[: MAX_KEYS - 1]
@@ -257,7 +336,7 @@ def build() -> gr.Blocks:
     (shelf, notice), draw = load(), studio()
     private = {"api_visibility": "private"}
     pages = {}
-    with gr.Blocks(title="Anime faces", delete_cache=(3600, 3600)) as page:
+    with gr.Blocks(title="Anime faces") as page:
         with gr.Row(elem_id="head"):
             gr.HTML(INTRODUCTION, elem_id="introduction")
             chosen = gr.Dropdown(shelf.names, value=shelf.names[0], allow_custom_value=True, label="Model", buttons=[],
@@ -328,6 +407,7 @@ def build() -> gr.Blocks:
             (draw.neighbours, explore.around, ["start", "truncation", "steps", "moves", "model"]),
         )  # fmt: skip
 
+        @internal
         def choose(name: str, model: str) -> tuple:
             """Another model in all tabs, once it is there; its faces have other directions."""
             try:
@@ -338,6 +418,7 @@ def build() -> gr.Blocks:
             name = name.strip() or shelf.names[0]
             return name, name, ""
 
+        @internal
         def restore(request: gr.Request) -> dict:
             """The tab and the picture that the address asks for."""
             query = request.query_params
@@ -395,12 +476,51 @@ def build() -> gr.Blocks:
     return page
 
 
-if __name__ == "__main__":
-    demo = build().queue(max_size=64, default_concurrency_limit=DRAWINGS)
+def endpoints(page: gr.Blocks) -> Endpoints:
+    """What the page answers, and what each call may hold."""
+
+    def parameter(component: gr.components.Component, described: dict) -> Parameter:
+        name, optional = described.get("parameter_name", "a value"), described.get("parameter_has_default", False)
+        kind = getattr(component, "data_model", None)
+
+        def fits(value: object) -> bool:
+            try:
+                return not kind or value is None or bool(kind.model_validate(value, context={"validate_meta": True}))
+            except ValueError:
+                return False
+
+        return Parameter(name, optional, fits)
+
+    named = page.get_api_info()["named_endpoints"]
+    by_name, by_index = {}, {}
+    for i, fn in page.fns.items():
+        if fn.fn:
+            described = named.get(f"/{fn.api_name}", {}).get("parameters") or [{}] * len(fn.inputs)
+            chosen = gr.SelectData in get_type_hints(inspect.unwrap(fn.fn)).values()
+            by_index[i] = Endpoint([parameter(*pair) for pair in zip(fn.inputs, described)], chosen)
+            if f"/{fn.api_name}" in named:
+                by_name[str(fn.api_name)] = by_index[i]
+    return Endpoints(by_name, by_index)
+
+
+def serve() -> None:
+    """Draw the opening faces and answer until the process is stopped; its folder goes with it."""
+    atexit.register(shutil.rmtree, OURS, ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    demo = build().queue(max_size=64, default_concurrency_limit=DRAWINGS, api_open=False)
+    favicon = studio().seed(FIRST_FACE)
+    files().opened()
+    os.environ.pop("HF_TOKEN", None)  # the page's own model is here, and for strangers nothing is done in its name
     own = json.dumps(load()[0].names[0])
     script = f"<script>const ownModel = {own};\n{(ROOT / '.page/page.js').read_text()}</script>"
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
     theme = gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts)
+    gate = Middleware(Gate, files=files(), endpoints=endpoints(demo), listeners=LISTENERS)
     demo.launch(ssr_mode=False, theme=theme, css_paths=ROOT / ".page/style.css", head=script, footer_links=["api"],
-                mcp_server=find_spec("mcp") is not None, max_file_size="16mb",
-                state_session_capacity=SESSIONS, max_threads=8, favicon_path=studio().seed(FIRST_FACE))  # fmt: skip
+                mcp_server=find_spec("mcp") is not None, max_file_size="16mb", run_history=False, num_workers=0,
+                state_session_capacity=SESSIONS, max_threads=8, favicon_path=favicon, enable_monitoring=False,
+                app_kwargs={"middleware": [gate]})  # fmt: skip
+
+
+if __name__ == "__main__":
+    serve()

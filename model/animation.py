@@ -1,7 +1,7 @@
 """Pictures to files: PNG and endless GIF with Pillow, MP4 with PyAV (imported only when it is used)."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from PIL.Image import Dither, Image, Quantize, Resampling
@@ -14,15 +14,15 @@ def to_png(image: Image) -> bytes:
     return file.getvalue()
 
 
-def to_gif(frames: Sequence[Image], *, size: int = 256, fps: int = 20) -> bytes:
+def to_gif(frames: Iterable[Image], *, size: int = 256, fps: int = 20) -> bytes:
     """An endless GIF of square frames, enlarged to ``size`` with every pixel a crisp square.
 
     Each frame has its own 256 colours, chosen before the enlargement. GIF counts in steps of 10 ms, so ``fps`` should
     divide 100; a frame equal to the one before only makes that one stay longer.
     """
-    first, *others = [_quantize(frame.convert("RGB")).resize((size, size), Resampling.NEAREST) for frame in frames]
-    file = io.BytesIO()
-    first.save(file, "GIF", save_all=True, append_images=others, duration=1000 // fps, loop=0)
+    enlarged = (_quantize(frame.convert("RGB")).resize((size, size), Resampling.NEAREST) for frame in frames)
+    file, first = io.BytesIO(), next(enlarged)
+    first.save(file, "GIF", save_all=True, append_images=enlarged, duration=1000 // fps, loop=0)
     return file.getvalue()
 
 
@@ -34,7 +34,7 @@ def _quantize(image: Image) -> Image:
     return image.quantize(palette=image.quantize(method=Quantize.FASTOCTREE), dither=Dither.NONE)
 
 
-def to_mp4(frames: Sequence[Image], *, size: int = 256, fps: int = 20) -> bytes:
+def to_mp4(frames: Iterable[Image], *, size: int = 256, fps: int = 20) -> bytes:
     """An H.264 video (yuv420p) of square frames, smoothly enlarged to ``size``, an even number."""
     import av
 

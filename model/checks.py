@@ -7,24 +7,26 @@ from .sampling import MAX_TRUNCATION
 
 
 class Refusal(ValueError):
-    """A value that cannot be used; the message is one sentence that names the field and what it should be."""
+    """What was asked for cannot be done; the message is one sentence for whoever asked."""
 
-    def __init__(self, field: str, wanted: str, value: object) -> None:
-        shown = "empty" if value is None else repr(value)
-        super().__init__(f"{field} must be {wanted}, not {shown if len(shown) <= 40 else f'{shown[:40]}...'}.")
+
+def must_be(field: str, wanted: str, value: object) -> Refusal:
+    """The refusal of a value: names the field, what it should be, and what it is."""
+    shown = "empty" if value is None else repr(value)
+    return Refusal(f"{field} must be {wanted}, not {shown if len(shown) <= 40 else f'{shown[:40]}...'}.")
 
 
 def whole_number(field: str, value: object, low: int, high: int) -> int:
     """``value`` as an int; a float without a fraction is one too, a bool or a text is not."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value != int(value):
-        raise Refusal(field, f"a whole number from {low} to {high}", value)
+        raise must_be(field, f"a whole number from {low} to {high}", value)
     return int(value)
 
 
 def number(field: str, value: object, low: float, high: float) -> float:
     """``value`` as a float in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise Refusal(field, f"a number from {low} to {high}", value)
+        raise must_be(field, f"a number from {low} to {high}", value)
     return float(value)
 
 
@@ -36,14 +38,14 @@ def creativity(value: object) -> float:
 def switch(field: str, value: object) -> bool:
     """A bool."""
     if not isinstance(value, bool):
-        raise Refusal(field, "true or false", value)
+        raise must_be(field, "true or false", value)
     return value
 
 
 def choice(field: str, value: object, choices: Sequence[str]) -> str:
     """One of ``choices``."""
     if not isinstance(value, str) or value not in choices:
-        raise Refusal(field, f"{', '.join(choices[:-1])} or {choices[-1]}", value)
+        raise must_be(field, f"{', '.join(choices[:-1])} or {choices[-1]}", value)
     return value
 
 

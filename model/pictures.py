@@ -9,8 +9,15 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers 
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
 
 
-def decode_picture(data: bytes, resolution: int) -> np.ndarray:
+def decode_picture(data: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS, draft: bool = False) -> np.ndarray:
     """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to its central square, scaled.
+
+    Args:
+        data: a whole file of one of FORMATS.
+        resolution: side in pixels.
+        max_pixels: a larger picture is refused before it is decoded.
+        draft: decode a JPEG at a half, quarter or eighth of its size where that is still twice ``resolution``; it may
+            then be as much larger than ``max_pixels``, up to MAX_PIXELS.
 
     Raises:
         ValueError: too large or too small.
@@ -18,8 +25,12 @@ def decode_picture(data: bytes, resolution: int) -> np.ndarray:
     """
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         width, height = opened.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
+        # Of a progressive JPEG all coefficients are held at once, however small it is drawn.
+        if draft and width * height <= MAX_PIXELS and not opened.info.get("progressive"):
+            opened.draft(None, (2 * resolution, 2 * resolution))
+            width, height = opened.size
+        if width * height > max_pixels:
+            raise ValueError(f"{width}x{height} is more than {max_pixels:,} pixels")
         if min(width, height) * 4 < resolution:
             raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
         opened.load()

@@ -4,10 +4,12 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL.Image import Image
@@ -23,9 +25,18 @@ GUESTS = 3  # public models that are kept, in memory and on the disk
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
 REMEMBERED = 256  # faces of a model, about 8 kB each
 
+T, U = TypeVar("T"), TypeVar("U")
+
 # Faces are drawn and animations encoded by as many threads as PyTorch would take for one face. Requests that each
 # brought all of these would wait for one another on the same cores, and a thread keeps memory once it has encoded.
 WORKERS = ThreadPoolExecutor(torch.get_num_threads(), "worker", torch.set_num_threads, (1,))
+
+# Whether somebody still waits for what is being drawn; whoever draws for others sets it.
+wanted: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
+
+
+class Unwanted(Exception):
+    """Nobody waits any more for what was being drawn, and others wait for their turn."""
 
 
 class Model:
@@ -37,14 +48,43 @@ class Model:
 
     def draw(self, z: Tensor, truncation: float) -> list[Image]:
         """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them."""
-        return list(WORKERS.map(lambda row: self.generator.generate(z=row[None], truncation=truncation)[0], z))
+        return draw_all(lambda row: self.generator.generate(z=row[None], truncation=truncation)[0], z)
 
     def pngs(self, faces: Iterable[tuple[int, float]]) -> list[bytes]:
         """The faces of pairs of a seed and a truncation."""
-        return list(WORKERS.map(lambda face: self._png(*face), faces))
+        return draw_all(lambda face: self._png(*face), faces)
 
     def _draw_png(self, seed: int, truncation: float) -> bytes:
         return to_png(self.generator.generate([seed], truncation=truncation)[0])
+
+
+def while_wanted(items: Iterable[T]) -> Iterator[T]:
+    """``items`` one after the other, for as long as what is being drawn is ``wanted``.
+
+    Raises:
+        Unwanted: nobody waits for it any more.
+    """
+    still = wanted.get()  # now: the items may be taken in another thread
+
+    def take() -> Iterator[T]:
+        for item in items:
+            if not still():
+                raise Unwanted
+            yield item
+
+    return take()
+
+
+def draw_all(draw: Callable[[T], U], each: Iterable[T]) -> list[U]:
+    """``draw`` of each, by WORKERS, while it is wanted."""
+    still = wanted.get()
+
+    def draw_if_wanted(one: T) -> U:
+        if not still():
+            raise Unwanted
+        return draw(one)
+
+    return list(WORKERS.map(draw_if_wanted, each))
 
 
 class Shelf:

@@ -1,13 +1,9 @@
 """What the page and its API do, without the page: checked values in, picture files out."""
 
 import io
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,12 +12,13 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from .animation import to_gif, to_mp4, to_png
-from .checks import Refusal, choice, creativity, switch, whole_number
+from .checks import Refusal, choice, creativity, must_be, switch, whole_number
 from .explore import GRID, decode, encode, neighbours
+from .page.cache import FileCache
 from .pictures import FORMATS, decode_picture
 from .projection import project
 from .sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
-from .shelf import WORKERS, Model, Shelf
+from .shelf import WORKERS, Model, Shelf, Unwanted, wanted, while_wanted
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
@@ -31,23 +28,21 @@ ENLARGEMENTS = {"none": None, "crisp": Resampling.NEAREST, "smooth": Resampling.
 LARGE = 512  # pixels of an enlarged face
 
 MAX_STEPS, MAX_MOVE = 64, 4
-MAX_PICTURE_BYTES = 16_000_000
+MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS = 16_000_000, 2**24
 CELLS = [str(i) for i in range(GRID * GRID)]
 
 Album = list[tuple[str, str]]  # (PNG, caption)
 
 
 class Studio:
-    """Draws with the models of ``shelf`` into files below ``folder``.
+    """Draws with the models of ``shelf`` into ``files``.
 
-    Every method raises :class:`checks.Refusal` for a value and :class:`hub.LoadError` for a model.
-
-    A file's folder is the digest of its content, so that the same picture is one file. Its time of change is that of
-    its last use, for whoever clears ``folder`` of old ones.
+    Every method raises :class:`checks.Refusal` for a value or a full disk, :class:`hub.LoadError` for a model and
+    :class:`shelf.Unwanted` where nobody waits for it any more.
     """
 
-    def __init__(self, shelf: Shelf, folder: str | Path) -> None:
-        self.shelf, self.folder = shelf, Path(folder)
+    def __init__(self, shelf: Shelf, files: FileCache) -> None:
+        self.shelf, self.files = shelf, files
 
     def seed(
         self, seed: int, truncation: float = 1.0, enlarge: Literal["none", "crisp", "smooth"] = "none", model: str = ""
@@ -65,9 +60,9 @@ class Studio:
         filter = ENLARGEMENTS[choice("PNG", enlarge, list(ENLARGEMENTS))]
         (png,) = drawn.pngs([(seed, truncation)])
         if filter is None:
-            return self._save(png, f"seed-{seed}.png")
+            return self.files.add(png, f"seed-{seed}.png")
         face = _image(png).resize((LARGE, LARGE), filter)
-        return self._save(to_png(face), f"seed-{seed}-{enlarge}.png")
+        return self.files.add(to_png(face), f"seed-{seed}-{enlarge}.png")
 
     def strip(self, seed: int, model: str = "") -> Album:
         """Draw one seed at every creativity, from the average face to the wildest: PNGs with the truncation as caption.
@@ -79,7 +74,7 @@ class Studio:
         drawn = self.shelf[model]
         seed = whole_number("Seed", seed, 0, MAX_SEED)
         pngs = drawn.pngs((seed, truncation) for truncation in STRIP)
-        return [(self._save(png, f"seed-{seed}.png"), f"{truncation:g}") for png, truncation in zip(pngs, STRIP)]
+        return [(self.files.add(png, f"seed-{seed}.png"), f"{truncation:g}") for png, truncation in zip(pngs, STRIP)]
 
     def batch(self, first_seed: int, count: int, truncation: float = 1.0, model: str = "") -> tuple[Album, str]:
         """Draw the faces of neighbouring seeds: PNGs with the seeds as captions, and a ZIP of them and a contact sheet.
@@ -98,11 +93,11 @@ class Studio:
         faces = {f"seed-{seed}.png": png for seed, png in zip(seeds, drawn.pngs((seed, truncation) for seed in seeds))}
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:  # stored: a PNG does not shrink again
-            for name, png in faces.items():
-                archive.writestr(name, png)
-            archive.writestr("contact-sheet.png", to_png(image_grid([_image(png) for png in faces.values()])))
-        archive_file = self._save(file.getvalue(), f"faces-{first_seed}-{count}.zip")
-        return [(self._save(png, name), str(seed)) for seed, (name, png) in zip(seeds, faces.items())], archive_file
+            sheet = to_png(image_grid([_image(png) for png in faces.values()]))
+            for name, png in [*faces.items(), ("contact-sheet.png", sheet)]:
+                archive.writestr(zipfile.ZipInfo(name), png)  # without the time: the same batch is the same file
+        archive_file = self.files.add(file.getvalue(), f"faces-{first_seed}-{count}.zip")
+        return [(self.files.add(png, name), str(seed)) for seed, (name, png) in zip(seeds, faces.items())], archive_file
 
     def interpolation(
         self, seeds: str, frames: int = 16, loop: bool = True, truncation: float = 1.0, model: str = ""
@@ -120,21 +115,21 @@ class Studio:
         keys = re.findall(r"[^\s,;]+", seeds) if isinstance(seeds, str) else []
         latents = [z for z in (_latent(key, drawn.generator.latent_dim) for key in keys) if z is not None]
         if not 2 <= len(keys) <= MAX_KEYS or len(latents) < len(keys):
-            raise Refusal("Seeds", f"2 to {MAX_KEYS} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", seeds)
+            raise must_be("Seeds", f"2 to {MAX_KEYS} whole numbers from 0 to {MAX_SEED}, such as '7, 21'", seeds)
         frames = whole_number("Frames per leg", frames, 1, MAX_FRAMES)
         loop, truncation = switch("Loop", loop), creativity(truncation)
         z = torch.cat(latents)
         strip = drawn.draw(z=interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation=truncation)
         pictures = drawn.draw(z=interpolate(z, frames, loop), truncation=truncation)
-        video = WORKERS.submit(to_mp4, pictures, fps=FRAMES_PER_SECOND)
-        animation = WORKERS.submit(to_gif, pictures, fps=FRAMES_PER_SECOND)
+        video = WORKERS.submit(to_mp4, while_wanted(pictures), fps=FRAMES_PER_SECOND)
+        animation = WORKERS.submit(to_gif, while_wanted(pictures), fps=FRAMES_PER_SECOND)
         name = "faces-" + "-".join(key if key.isdigit() else "z" for key in keys)
         faces = [to_png(face) for face in drawn.draw(z=z, truncation=truncation)]
         return (
-            self._save(to_png(image_grid(strip, columns=WAY_FRAMES)), f"{name}.png"),
-            self._save(video.result(), f"{name}.mp4"),
-            self._save(animation.result(), f"{name}.gif"),
-            [(self._save(png, "face.png"), key if key.isdigit() else "explored") for png, key in zip(faces, keys)],
+            self.files.add(to_png(image_grid(strip, columns=WAY_FRAMES)), f"{name}.png"),
+            self.files.add(video.result(), f"{name}.mp4"),
+            self.files.add(animation.result(), f"{name}.gif"),
+            [(self.files.add(png, "face.png"), key if key.isdigit() else "explored") for png, key in zip(faces, keys)],
         )
 
     def explore(
@@ -155,7 +150,7 @@ class Studio:
         z, _ = _walk(start, steps, drawn.generator.latent_dim)
         z = _move(drawn, z, moves)
         png = to_png(drawn.draw(z=z, truncation=creativity(truncation))[0])
-        return self._save(png, "explored.png"), encode(z[0])
+        return self.files.add(png, "explored.png"), encode(z[0])
 
     def neighbours(
         self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "", model: str = ""
@@ -173,42 +168,43 @@ class Studio:
         z, key = _walk(start, steps, drawn.generator.latent_dim)
         z = _move(drawn, neighbours(z[0], key), moves)
         faces = drawn.draw(z=z, truncation=creativity(truncation))
-        return [(self._save(to_png(face), "explored.png"), str(i)) for i, face in enumerate(faces)]
+        return [(self.files.add(to_png(face), "explored.png"), str(i)) for i, face in enumerate(faces)]
 
     def project(
-        self, picture: str | None, model: str = "", progress: Callable[[float], object] = lambda done: None
+        self, picture: object, model: str = "", progress: Callable[[float], object] = lambda done: None
     ) -> tuple[str, str]:
         """Find a face like the one in a picture; best with one face in its middle, seen from the front.
 
         Returns the PNG and the face's code, which is a start for Explore and a face for an interpolation.
 
         Args:
-            picture: a PNG, JPEG, WebP or BMP file; cut to its central square.
+            picture: an uploaded PNG, JPEG, WebP or BMP file; cut to its central square.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
         generator = self.shelf[model].generator
+        file = self.files.find(picture) if isinstance(picture, str) else None
+        if picture is not None and file is None:
+            raise Refusal(
+                "Picture must be a file that was uploaded to this page within the last hour; upload it again."
+            )
         try:
-            if picture is None or Path(picture).stat().st_size > MAX_PICTURE_BYTES:
+            if file is None or file.stat().st_size > MAX_PICTURE_BYTES:
                 raise ValueError
-            pixels = decode_picture(Path(picture).read_bytes(), generator.image_size)
+            pixels = decode_picture(file.read_bytes(), generator.image_size, max_pixels=MAX_PICTURE_PIXELS, draft=True)
         except Exception:  # a broken file can raise almost anything
             formats, side = ", ".join(FORMATS[:-1]), generator.image_size // 4
-            wanted = f"a whole {formats} or {FORMATS[-1]} file, from {side} pixels a side to 16 MB"
-            raise Refusal("Picture", wanted, picture and Path(picture).name) from None
+            kind = f"a whole {formats} or {FORMATS[-1]} file, from {side} pixels a side to 16 megapixels and 16 MB"
+            raise must_be("Picture", kind, file and file.name) from None
         target = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 127.5 - 1
-        code = encode(project(generator, target, progress=progress))
-        return self.explore(code, model=model)
+        still = wanted.get()
 
-    def _save(self, data: bytes, name: str) -> str:
-        folder = self.folder / sha256(data).hexdigest()
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / name).exists():
-            os.utime(folder / name)
-        else:  # under another name first: no reader meets half a file
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-                file.write(data)
-            os.replace(file.name, folder / name)
-        return str(folder / name)
+        def go_on(done: float) -> None:
+            if not still():
+                raise Unwanted
+            progress(done)
+
+        code = encode(project(generator, target, progress=go_on))
+        return self.explore(code, model=model)
 
 
 def _image(png: bytes) -> Image.Image:
@@ -230,10 +226,10 @@ def _walk(start: object, steps: object, latent_dim: int) -> tuple[Tensor, str]:
     """The latent (1, latent_dim) at the end of a walk, and the key of the map around it."""
     z = _latent(start.strip() if isinstance(start, str) else start, latent_dim)
     if z is None:
-        raise Refusal("Start", f"a whole number from 0 to {MAX_SEED} or the code of a face", start)
+        raise must_be("Start", f"a whole number from 0 to {MAX_SEED} or the code of a face", start)
     words = steps.split(".") if isinstance(steps, str) and steps else []
     if not isinstance(steps, str) or len(words) > MAX_STEPS or not all(word in CELLS for word in words):
-        raise Refusal("Steps", f"at most {MAX_STEPS} numbers from 0 to {len(CELLS) - 1}, such as '7.13'", steps)
+        raise must_be("Steps", f"at most {MAX_STEPS} numbers from 0 to {len(CELLS) - 1}, such as '7.13'", steps)
     key = encode(z[0])
     for word in words:
         z, key = neighbours(z[0], key)[int(word)][None], f"{key}.{word}"
@@ -247,5 +243,5 @@ def _move(model: Model, z: Tensor, moves: object) -> Tensor:
     valid = isinstance(moves, str) and all(re.fullmatch(number, word) for word in words)
     if not valid or len(words) > most or any(abs(float(word)) > MAX_MOVE for word in words):
         wanted = f"at most {most} numbers from -{MAX_MOVE} to {MAX_MOVE}, such as '0,1.5'"
-        raise Refusal("Moves", wanted if most else "empty, as these weights have no directions", moves)
+        raise must_be("Moves", wanted if most else "empty, as these weights have no directions", moves)
     return model.directions.move(z, [float(word) for word in words])

@@ -1,0 +1,331 @@
+"""The gate before the page: known routes with bounded bodies, only files of its own, safe headers on every answer.
+
+Gradio answers many routes that this page does not need, some of which read files, fetch addresses, take any amount of
+memory or act with the token of whoever runs it. What is not listed here never reaches it.
+"""
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode
+
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from . import calls
+from .cache import FileCache
+from .calls import BadRequest, Endpoints
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_JSON_BYTES = 2**16
+MAX_UPLOAD_BYTES = 17 * 10**6  # one picture of 16 MB and the form around it
+MAX_TOOL_BYTES = 23 * 10**6  # one picture of 16 MB as base64
+JSON_SECONDS, UPLOAD_SECONDS = 10, 60  # for a body to arrive
+MAX_UPLOADS = 8  # at a time
+MAX_STREAMS = 1000  # answers that are waited for at a time
+MAX_ADDRESS = 8192  # bytes of a path and its query
+ICON_SIZES = ("192", "512")  # those that manifest.json names
+
+INLINE = {  # what a browser may show at once; all else is saved to a file
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".mp4": "video/mp4",
+}
+GONE = "This file is no longer kept; draw it again."
+BROKEN = "Something went wrong on this page; try again in a moment."
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    # Gradio writes scripts and styles into the page and compiles its handlers in the browser.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+        "connect-src 'self' data: blob:; worker-src 'self' blob:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'"
+    ),
+}
+FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; sandbox"
+
+API = "/gradio_api"
+NAME = "[A-Za-z0-9_]{1,64}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Paths that match ``pattern`` are handled as ``kind`` for these methods."""
+
+    methods: tuple[str, ...]
+    pattern: re.Pattern[str]
+    kind: str
+
+
+def _route(methods: str, pattern: str, kind: str = "plain") -> Route:
+    return Route(tuple(methods.split()), re.compile(pattern, re.ASCII), kind)
+
+
+ROUTES = (
+    _route("GET HEAD", "/", "page"),
+    _route("GET HEAD", "/config/?", "page"),
+    _route("GET HEAD", r"/(assets|static|svelte)(/[\w.@+-]{1,150}){1,6}"),
+    _route("GET HEAD", rf"({API})?/theme\.css|/robots\.txt"),
+    _route("GET HEAD", r"/favicon\.ico|/manifest\.json|/pwa_icon", "icon"),
+    _route("GET HEAD", f"/pwa_icon/({'|'.join(ICON_SIZES)})", "icon"),
+    _route("GET HEAD", f"{API}/(info/?|openapi.json|app_id/?|startup-events|queue/status|user/?|login_check/?)"),
+    _route("GET HEAD", rf"{API}/file=(?P<path>.*)", "file"),
+    _route("GET", f"{API}/queue/data", "stream"),
+    _route("GET", rf"{API}/call/(v2/)?{NAME}/(?P<event>[A-Za-z0-9_-]{{1,64}})", "stream"),
+    _route("GET", f"{API}/upload_progress"),
+    _route("POST", f"{API}/call/(?P<name>{NAME})/?", "call"),
+    _route("POST", f"{API}/call/v2/(?P<name>{NAME})/?", "keywords"),
+    _route("POST", f"{API}/queue/join/?", "join"),
+    _route("POST", f"{API}/cancel/?", "cancel"),
+    _route("POST", f"{API}/reset/?", "json"),
+    _route("POST", f"{API}/upload/?", "upload"),
+    _route("GET HEAD POST DELETE", rf"{API}/mcp(/[\w./-]*)?", "tool"),
+    _route("OPTIONS", "/.*"),
+)
+
+
+class Gate:
+    """ASGI middleware around Gradio's application.
+
+    Args:
+        app: what answers the requests that pass.
+        files: what may be read and named.
+        endpoints: what may be called.
+        listeners: the sessions and events whose answer somebody is waiting for are counted here.
+    """
+
+    def __init__(self, app: Any, files: FileCache, endpoints: Endpoints, listeners: Counter[str]) -> None:
+        self.app, self.files, self.endpoints, self.listeners = app, files, endpoints, listeners
+        self.uploads = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:  # a web socket, of which the page has none
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+        policy = FILE_POLICY if scope["path"].startswith(f"{API}/file=") else HEADERS["Content-Security-Policy"]
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                own = {key.lower().encode() for key in HEADERS}
+                headers = [(key, value) for key, value in message.get("headers", []) if key.lower() not in own]
+                safe = HEADERS | {"Content-Security-Policy": policy}
+                headers += [(key.lower().encode(), value.encode()) for key, value in safe.items()]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            response = await self._pass(scope, receive, guarded)
+        except BadRequest as refusal:
+            response = refused(str(refusal), refusal.status)
+        except Exception as error:
+            # A stream for which nobody has called ends as a 404 in Gradio that comes too late; that is no fault.
+            if not started or getattr(error.__cause__, "status_code", 500) >= 500:
+                logging.getLogger("uvicorn.error").exception("an answer failed")
+            response = refused(BROKEN, 500)
+        if response is not None and not started:
+            await response(scope, receive, guarded)
+        elif response is not None:  # too late for a sentence; end what was begun
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        """Let the request through, or return what answers it instead."""
+        path, method = local_path(scope), scope["method"]
+        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > MAX_ADDRESS:
+            raise BadRequest("This address is too long.", 414)
+        found = [(route, match) for route in ROUTES if (match := route.pattern.fullmatch(path))]
+        if not [route for route, _ in found if route.methods != ("OPTIONS",)] or ".." in path.split("/"):
+            raise BadRequest("There is nothing at this address.", 404)
+        kind, match = next(((route.kind, match) for route, match in found if method in route.methods), ("", None))
+        if match is None:
+            raise BadRequest(f"{method} is not possible at this address.", 405)
+        handle = getattr(self, f"_{kind}", None)
+        return await (handle(scope, receive, send, match) if handle else self.app(scope, receive, send))
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        """The page itself, without what Gradio would read from a file of its own."""
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        if any(key == "deep_link" for key, _ in query):
+            scope = {**scope, "query_string": urlencode([(k, v) for k, v in query if k != "deep_link"]).encode()}
+        self.files.sweep()
+        await self.app(scope, receive, send)
+
+    async def _icon(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        await asyncio.to_thread(self.files.restore)
+        await self.app(scope, receive, send)
+
+    async def _file(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> Response | None:
+        """A file of the page's own, straight from the disk."""
+        file = await asyncio.to_thread(self.files.find, match["path"])
+        if file is None:
+            kept = self.files.owns(match["path"])
+            raise BadRequest(GONE if kept else "There is no such file on this page.", 404)
+        kind = INLINE.get(file.suffix.lower())
+        response = FileResponse(
+            file,
+            media_type=kind or "application/octet-stream",
+            filename=file.name,
+            content_disposition_type="inline" if kind else "attachment",
+        )
+        # One range is what a video needs; anything odder gets the whole file.
+        ranges = [value for key, value in scope["headers"] if key == b"range"]
+        if ranges and not (len(ranges) == 1 and re.fullmatch(rb"bytes=(\d{1,12}-\d{0,12}|-\d{1,12})", ranges[0])):
+            scope = {**scope, "headers": [(key, value) for key, value in scope["headers"] if key != b"range"]}
+        try:
+            await response(scope, receive, send)
+        except RuntimeError:  # deleted a moment ago
+            raise BadRequest(GONE, 404) from None
+        return None
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        """An answer that someone waits for."""
+        who = match.groupdict().get("event")
+        if who is None:
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10)
+            who = query.get("session_hash", [""])[0]
+            if not calls.SESSION.fullmatch(who):
+                raise BadRequest("session_hash must be 1 to 64 letters and digits.")
+        if self.listeners.total() >= MAX_STREAMS:
+            raise BadRequest("Too many are waiting for answers; try again in a moment.", 503)
+        self.listeners[who] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.listeners[who] -= 1
+            if not self.listeners[who]:
+                del self.listeners[who]
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        body = await read(scope, receive, MAX_JSON_BYTES)
+        calls.check_call(body, self.endpoints.named(match["name"]), self.files)
+        await self.app(scope, replay(body, receive), send)
+
+    async def _keywords(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        body = await read(scope, receive, MAX_JSON_BYTES)
+        calls.check_keywords(body, self.endpoints.named(match["name"]), self.files)
+        await self.app(scope, replay(body, receive), send)
+
+    async def _join(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        body = await read(scope, receive, MAX_JSON_BYTES)
+        calls.check_join(body, self.endpoints, self.files)
+        await self.app(scope, replay(body, receive), send)
+
+    async def _cancel(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        body = await read(scope, receive, MAX_JSON_BYTES)
+        calls.check_cancel(body)
+        await self.app(scope, replay(body, receive), send)
+
+    async def _json(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        body = await read(scope, receive, MAX_JSON_BYTES)
+        calls.parse_object(body)
+        await self.app(scope, replay(body, receive), send)
+
+    async def _tool(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        body = await read(scope, receive, MAX_TOOL_BYTES)
+        if body:
+            calls.check_tool(body, self.files)
+        await self.app(scope, replay(body, receive), send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        """Pictures on their way to the disk: a few at a time, none larger than it may be, none that drips for ever."""
+        if content_length(scope) > MAX_UPLOAD_BYTES:
+            raise BadRequest(f"An upload may have {MAX_UPLOAD_BYTES:,} bytes at most.", 413)
+        if self.uploads >= MAX_UPLOADS:
+            raise BadRequest("Too many pictures are being uploaded; try again in a moment.", 503)
+        self.uploads += 1
+        try:
+            await self.app(scope, bounded(receive, MAX_UPLOAD_BYTES, UPLOAD_SECONDS), send)
+        finally:
+            self.uploads -= 1
+            self.files.sweep()
+
+
+def refused(sentence: str, status: int) -> Response:
+    """``sentence`` as the page's API answers."""
+    headers = {"Retry-After": "5"} if status == 503 else None
+    return JSONResponse({"detail": sentence, "error": sentence}, status, headers)
+
+
+def local_path(scope: Scope) -> str:
+    """The path below the place where a proxy mounts the page."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "").rstrip("/")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
+def content_length(scope: Scope) -> int:
+    """The announced length of a body; 0 where none is announced."""
+    text = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(text) if re.fullmatch(rb"\d{1,18}", text) else 0
+
+
+def bounded(receive: Receive, most: int, seconds: float) -> Receive:
+    """``receive`` that refuses a body of more than ``most`` bytes or one that takes longer than ``seconds``."""
+    loop = asyncio.get_running_loop()
+    until, seen, complete = loop.time() + seconds, 0, False
+
+    async def next_message() -> Message:
+        nonlocal seen, complete
+        if complete:  # the body is here; what may come is that the sender hangs up
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.01, until - loop.time()))
+        except asyncio.TimeoutError:
+            raise BadRequest(f"The body did not arrive within {seconds:g} seconds.", 408) from None
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if seen > most:
+                raise BadRequest(f"The body may have {most:,} bytes at most.", 413)
+        return message
+
+    return next_message
+
+
+async def read(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body."""
+    if content_length(scope) > most:
+        raise BadRequest(f"The body may have {most:,} bytes at most.", 413)
+    next_message, parts, more = bounded(receive, most, JSON_SECONDS), [], True
+    while more:
+        message = await next_message()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The sender hung up.", 400)
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """``receive`` that gives ``body`` once more before what comes after it."""
+    given = False
+
+    async def next_message() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return next_message
