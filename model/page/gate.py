@@ -91,11 +91,21 @@ ROUTES = (
     _route("POST", f"{API}/call/v2/(?P<name>{NAME})/?", "keywords"),
     _route("POST", f"{API}/queue/join/?", "join"),
     _route("POST", f"{API}/cancel/?", "cancel"),
-    _route("POST", f"{API}/reset/?", "json"),
+    _route("POST", f"{API}/reset/?", "reset"),
     _route("POST", f"{API}/upload/?", "upload"),
     _route("GET HEAD POST DELETE", rf"{API}/mcp(/[\w./-]*)?", "tool"),
     _route("OPTIONS", "/.*"),
 )
+
+
+CHECKS = {  # how large the body of a call may be, and what checks it
+    "call": (MAX_JSON_BYTES, calls.check_call),
+    "keywords": (MAX_JSON_BYTES, calls.check_keywords),
+    "join": (MAX_JSON_BYTES, calls.check_join),
+    "cancel": (MAX_JSON_BYTES, calls.check_cancel),
+    "reset": (MAX_JSON_BYTES, calls.check_reset),
+    "tool": (MAX_TOOL_BYTES, calls.check_tool),
+}
 
 
 class Gate:
@@ -160,8 +170,16 @@ class Gate:
         kind, match = next(((route.kind, match) for route, match in found if method in route.methods), ("", None))
         if match is None:
             raise BadRequest(f"{method} is not possible at this address.", 405)
-        handle = getattr(self, f"_{kind}", None)
-        return await (handle(scope, receive, send, match) if handle else self.app(scope, receive, send))
+        if kind in CHECKS:
+            return await self._checked(scope, receive, send, kind, match.groupdict().get("name", ""))
+        handle = {
+            "page": self._page,
+            "icon": self._icon,
+            "file": self._file,
+            "stream": self._stream,
+            "upload": self._upload,
+        }
+        return await (handle[kind](scope, receive, send, match) if kind in handle else self.app(scope, receive, send))
 
     async def _page(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """The page itself, without what Gradio would read from a file of its own."""
@@ -216,35 +234,11 @@ class Gate:
             if not self.listeners[who]:
                 del self.listeners[who]
 
-    async def _call(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
-        body = await read(scope, receive, MAX_JSON_BYTES)
-        calls.check_call(body, self.endpoints.named(match["name"]), self.files)
-        await self.app(scope, replay(body, receive), send)
-
-    async def _keywords(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
-        body = await read(scope, receive, MAX_JSON_BYTES)
-        calls.check_keywords(body, self.endpoints.named(match["name"]), self.files)
-        await self.app(scope, replay(body, receive), send)
-
-    async def _join(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
-        body = await read(scope, receive, MAX_JSON_BYTES)
-        calls.check_join(body, self.endpoints, self.files)
-        await self.app(scope, replay(body, receive), send)
-
-    async def _cancel(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
-        body = await read(scope, receive, MAX_JSON_BYTES)
-        calls.check_cancel(body)
-        await self.app(scope, replay(body, receive), send)
-
-    async def _json(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
-        body = await read(scope, receive, MAX_JSON_BYTES)
-        calls.parse_object(body)
-        await self.app(scope, replay(body, receive), send)
-
-    async def _tool(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
-        body = await read(scope, receive, MAX_TOOL_BYTES)
-        if body:
-            calls.check_tool(body, self.files)
+    async def _checked(self, scope: Scope, receive: Receive, send: Send, kind: str, name: str) -> None:
+        """A call, once its whole body is here and is what such a call may hold."""
+        most, check = CHECKS[kind]
+        body = await read(scope, receive, most)
+        check(body, name, self.endpoints, self.files)
         await self.app(scope, replay(body, receive), send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
