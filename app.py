@@ -17,10 +17,9 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 import traceback
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,59 +36,54 @@ import gradio as gr
 from gradio.context import LocalContext
 from starlette.middleware import Middleware
 
-from model.checks import Refusal, parse
-from model.explore import GRID
-from model.hub import LoadError, load_model
+from model.hub import LoadError
+from model.page.audience import Audience
 from model.page.cache import MAX_BYTES, FileCache
 from model.page.calls import Endpoint, Endpoints, Parameter
+from model.page.checks import Refusal, parse
+from model.page.explore import GRID
 from model.page.gate import BROKEN, Gate
+from model.page.models import ModelStore, Unwanted, open_models, wanted
+from model.page.studio import (
+    FRAMES_PER_SECOND,
+    LARGE,
+    MAX_COUNT,
+    MAX_FRAMES,
+    MAX_KEYS,
+    MAX_MOVE,
+    STRIP,
+    WAY_FRAMES,
+    Studio,
+)
 from model.sampling import MAX_SEED, MAX_TRUNCATION
-from model.shelf import Model, Shelf, Unwanted, wanted
-from model.studio import FRAMES_PER_SECOND, LARGE, MAX_COUNT, MAX_FRAMES, MAX_KEYS, MAX_MOVE, STRIP, WAY_FRAMES, Studio
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
 MODEL_REVISION = os.environ.get("MODEL_REVISION") or None
 FILES = Path(os.environ["GRADIO_TEMP_DIR"])  # what is drawn and uploaded; nothing else is served
 OURS = FILES.parent  # goes with the process
-LISTENERS: Counter[str] = Counter()  # sessions and events whose answer somebody is waiting for
-PATIENCE = 3  # seconds that a caller may take from asking to listening, before those who listen go first
+AUDIENCE = Audience()
 SLIDERS = 8
 SESSIONS = 50  # that Gradio keeps, 0.2 MB each; the page needs none, and plain HTTP begins one with every request
 DRAWINGS = 4  # at a time, first come first served, whatever they are of: in a crowd all wait alike
-INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
-
 FIRST_FACE, FIRST_PATH = 63, "63, 27, 18"  # what the page opens with
-
-Props = dict[str, Any]
-
-QUIET: Props = {"show_label": False, "interactive": False, "buttons": [], "format": "png"}
-ALBUM: Props = QUIET | {"allow_preview": False, "height": "auto", "object_fit": "contain"}
-NUMBER: Props = {"info": "The same number is always the same face.", "precision": 0, "minimum": 0, "maximum": MAX_SEED}
-DIAL: Props = {"label": "Creativity (truncation)", "info": "Low: typical. High: wild.", "step": 0.05, "buttons": []}
+INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
 SIZES = [("Original size", "none"), (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
 
 
+# What the page draws with.
+
+
 @lru_cache(maxsize=1)
-def load() -> tuple[Shelf, str]:
+def load() -> tuple[ModelStore, str]:
     """The models of the page, the first one read, and a notice if that is not the one that MODEL_ID asks for."""
-    folder, shipped, notice = ROOT / "weights", {"anime-faces": ROOT / "weights"}, ""
-    shipped |= {config.parent.name: config.parent for config in sorted(folder.glob("*/config.json"))}
-    first = "anime-faces" if Path(MODEL_ID).resolve() == folder else MODEL_ID.rstrip("/")
     try:
-        own = {Path(first).name if Path(first).is_dir() else first: Model(*load_model(MODEL_ID, MODEL_REVISION))}
+        models, notice = open_models(ROOT / "weights", MODEL_ID, MODEL_REVISION, OURS / "models")
     except LoadError as error:
-        if first == "anime-faces":
-            sys.exit(f"MODEL_ID {error}.")
-        notice = f"MODEL_ID {error}. These faces come from the model that ships with the page."
+        sys.exit(f"{error}.")
+    if notice:
         print(notice, file=sys.stderr, flush=True)
-        own = {}
-    shelf = Shelf(own | {name: path for name, path in shipped.items() if name not in own}, OURS / "models")
-    try:
-        shelf[""]
-    except LoadError as error:
-        sys.exit(f"The page's own weights {error}.")
-    return shelf, notice
+    return models, notice
 
 
 @lru_cache(maxsize=1)
@@ -121,10 +115,11 @@ def refusing(function: Callable) -> Callable:
 
     @wraps(function)
     def answer(*values: object) -> object:
-        still = waiting()
-        wanted.set(still)
+        blocks = LocalContext.blocks.get(None)
+        still_wanted = AUDIENCE.waits_for(blocks and blocks._queue, LocalContext.event_id.get(None))
+        wanted.set(still_wanted)
         try:
-            if not still():
+            if not still_wanted():
                 raise Unwanted
             return function(*values)
         except Unwanted:
@@ -154,25 +149,7 @@ def internal(function: Callable) -> Callable:
     return answer
 
 
-def waiting() -> Callable[[], bool]:
-    """Whether the event that is being answered is still worth it: someone listens, or nobody else waits for a turn."""
-    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
-    queue = blocks._queue if blocks else None
-    event = queue.event_ids_to_events.get(event_id) if queue else None
-    if queue is None or event is None:
-        return lambda: True
-
-    def listened(event: Any) -> bool:
-        return event.session_hash in LISTENERS or event._id in LISTENERS
-
-    def still() -> bool:
-        if not event.alive:
-            return False
-        if listened(event) or time.monotonic() < event.enqueue_time + PATIENCE:
-            return True
-        return not any(map(listened, [e for q in queue.event_queue_per_concurrency_id.values() for e in q.queue]))
-
-    return still
+# What a choice on the page changes elsewhere on it.
 
 
 def described(model: str) -> list[dict]:
@@ -220,260 +197,427 @@ def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: st
     return gr.Tabs(selected="interpolation"), ", ".join([*known, key])
 
 
-# Each of the tabs is laid out with faces on it already, and returned as its parts by name.
+@internal
+def choose(name: str, model: str) -> tuple:
+    """Another model in all tabs, once it is there; its faces have other directions."""
+    models = load()[0]
+    try:
+        models[name]
+    except LoadError as error:
+        gr.Warning(html.escape(f"Model {error}.", quote=False), title="Model")
+        return model, gr.skip(), gr.skip()
+    name = name.strip() or models.names[0]
+    return name, name, ""
+
+
+# Each of the tabs is laid out with faces on it already.
+
+
+@dataclass
+class Tab:
+    """One tab: what it is drawn from, what it is drawn into, and what makes it draw.
+
+    Attributes:
+        id: also the name of its endpoint.
+        draw: its parameters are ``controls``, its results are shown in ``results``.
+        controls: by the names that ``draw``, the API and the address of the page share.
+        results: in order.
+        parts: all else that is wired: ``tab``, the buttons ``roll`` and ``copy``, and what single tabs have.
+        draw_on: events that draw at once.
+        draw_after: controls that draw once they have come to rest.
+        random: name of the JavaScript function that fills ``randomised``.
+        randomised: which of the controls ``roll`` changes.
+        follow_up: what is drawn next: the function, what it is shown in, and which of the controls it takes.
+    """
+
+    id: str
+    draw: Callable
+    controls: dict[str, Any]
+    results: list
+    parts: SimpleNamespace
+    draw_on: list
+    draw_after: list
+    random: str
+    randomised: list
+    follow_up: tuple[Callable, Any, list[str]] | None = None
+
+
+def face(value: str, **props: Any) -> gr.Image:
+    return gr.Image(value, show_label=False, interactive=False, format="png", **{"buttons": [], **props})
+
+
+def album(value: list, **props: Any) -> gr.Gallery:
+    return gr.Gallery(
+        value,
+        show_label=False,
+        interactive=False,
+        buttons=[],
+        format="png",
+        allow_preview=False,
+        height="auto",
+        object_fit="contain",
+        **props,
+    )
+
+
+def seed_number(value: int, label: str) -> gr.Number:
+    info = "The same number is always the same face."
+    return gr.Number(value, label=label, info=info, precision=0, minimum=0, maximum=MAX_SEED)
 
 
 def creativity() -> gr.Slider:
-    return gr.Slider(0, MAX_TRUNCATION, 1.0, **DIAL)
+    label, info = "Creativity (truncation)", "Low: typical. High: wild."
+    return gr.Slider(0, MAX_TRUNCATION, 1.0, label=label, info=info, step=0.05, buttons=[])
 
 
 def hidden(value: str = "") -> gr.Textbox:
     return gr.Textbox(value, visible=False, show_label=False)
 
 
-def seed_tab(draw: Studio) -> SimpleNamespace:
+def button(label: str, min_width: int, primary: bool = False) -> gr.Button:
+    return gr.Button(label, min_width=min_width, variant="primary" if primary else "secondary")
+
+
+def seed_tab(draw: Studio) -> Tab:
     on = SimpleNamespace()
     with gr.Tab("Seed", id="seed") as on.tab, gr.Row():
-        picture: Props = {"label": "Face", "alt_text": "The face of this seed", "elem_id": "picture", "min_width": 280}
-        on.picture = gr.Image(draw.seed(FIRST_FACE), **picture, **QUIET)
+        on.picture = face(
+            draw.seed(FIRST_FACE), label="Face", alt_text="The face of this seed", elem_id="picture", min_width=280
+        )
         with gr.Column(min_width=280):
             on.roll = gr.Button("Random face", variant="primary")
-            on.seed = gr.Number(FIRST_FACE, label="Seed", **NUMBER)
+            on.seed = seed_number(FIRST_FACE, "Seed")
             on.truncation = creativity()
             gr.HTML("This face from typical to wild:", padding=False)
-            strip: Props = {"label": "The same seed at every creativity", "columns": len(STRIP)}
-            on.strip = gr.Gallery(draw.strip(FIRST_FACE), elem_id="truncations", **strip, **ALBUM)
+            on.strip = album(
+                draw.strip(FIRST_FACE),
+                label="The same seed at every creativity",
+                columns=len(STRIP),
+                elem_id="truncations",
+            )
             on.enlarge = gr.Radio(SIZES, value="none", label="PNG", buttons=[])
             with gr.Row():
-                on.save = gr.Button("Download PNG", min_width=120)
-                on.copy = gr.Button("Copy link", min_width=120)
+                on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             with gr.Row():
-                on.to_batch = gr.Button("To Batch", min_width=80)
-                on.to_path = gr.Button("To Interpolation", min_width=140)
-                on.to_explore = gr.Button("To Explore", min_width=100)
-    return on
+                on.to_batch, on.to_path = button("To Batch", 80), button("To Interpolation", 140)
+                on.to_explore = button("To Explore", 100)
+    return Tab(
+        id="seed",
+        draw=draw.seed,
+        controls={"seed": on.seed, "truncation": on.truncation, "enlarge": on.enlarge},
+        results=[on.picture],
+        parts=on,
+        draw_on=[on.seed.submit],
+        draw_after=[on.seed, on.truncation, on.enlarge],
+        random="randomSeed",
+        randomised=[on.seed],
+        follow_up=(draw.strip, on.strip, ["seed", "model"]),
+    )
 
 
-def batch_tab(draw: Studio) -> SimpleNamespace:
+def batch_tab(draw: Studio) -> Tab:
     on = SimpleNamespace()
     with gr.Tab("Batch", id="batch") as on.tab:
         with gr.Row():
-            on.first_seed = gr.Number(0, label="First seed", **NUMBER)
-            count: Props = {"label": "How many", "info": "Faces, seed by seed.", "precision": 0, "buttons": []}
-            on.count = gr.Slider(1, MAX_COUNT, 16, step=1, **count)
+            on.first_seed = seed_number(0, "First seed")
+            on.count = gr.Slider(
+                1, MAX_COUNT, 16, step=1, label="How many", info="Faces, seed by seed.", precision=0, buttons=[]
+            )
             on.truncation = creativity()
         faces, archive = draw.batch(0, 16)
         with gr.Row():
-            on.roll = gr.Button("Random faces", variant="primary", min_width=120)
+            on.roll = button("Random faces", 120, primary=True)
             on.archive = gr.DownloadButton("Download all (ZIP)", archive, min_width=170)
-            on.copy = gr.Button("Copy link", min_width=120)
+            on.copy = button("Copy link", 120)
         gr.HTML("Choose a face to see it large.")
-        on.gallery = gr.Gallery(faces, label="Faces", columns=8, elem_id="gallery", **ALBUM)
-    return on
+        on.gallery = album(faces, label="Faces", columns=8, elem_id="gallery")
+    return Tab(
+        id="batch",
+        draw=draw.batch,
+        controls={"first_seed": on.first_seed, "count": on.count, "truncation": on.truncation},
+        results=[on.gallery, on.archive],
+        parts=on,
+        draw_on=[on.first_seed.submit],
+        draw_after=[on.first_seed, on.count, on.truncation],
+        random="randomSeed",
+        randomised=[on.first_seed],
+    )
 
 
-def path_tab(draw: Studio) -> SimpleNamespace:
+def path_controls(on: SimpleNamespace, keys: list, animation: str) -> None:
+    """What stands beside the film of the Interpolation tab."""
+    with gr.Row():
+        on.roll, on.animate = button("Random faces", 120, primary=True), button("Animate", 120, primary=True)
+    on.seeds = gr.Textbox(FIRST_PATH, label="Seeds", info=f"2 to {MAX_KEYS} faces, in order.")
+    on.keys = album(keys, label="The faces on the way", columns=MAX_KEYS, elem_id="keys")
+    info = f"More is slower: {FRAMES_PER_SECOND} are a second."
+    on.frames = gr.Slider(1, MAX_FRAMES, 16, label="Frames per leg", info=info, step=1, precision=0, buttons=[])
+    on.truncation = creativity()
+    on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
+    with gr.Row():
+        on.save = button("Download MP4", 120)
+        on.animation = gr.DownloadButton("Download GIF", animation, min_width=120)
+        on.copy = button("Copy link", 120)
+
+
+def path_tab(draw: Studio) -> Tab:
     on = SimpleNamespace()
     way, video, animation, keys = draw.interpolation(FIRST_PATH)
     with gr.Tab("Interpolation", id="interpolation") as on.tab:
         with gr.Row():
-            playing: Props = {"label": "Animation", "autoplay": True, "loop": True, "min_width": 280}
-            on.video = gr.Video(video, elem_id="video", **playing, **QUIET | {"format": "mp4"})
+            on.video = gr.Video(
+                video,
+                label="Animation",
+                show_label=False,
+                interactive=False,
+                buttons=[],
+                format="mp4",
+                autoplay=True,
+                loop=True,
+                min_width=280,
+                elem_id="video",
+            )
             with gr.Column(min_width=280):
-                with gr.Row():
-                    on.roll = gr.Button("Random faces", variant="primary", min_width=120)
-                    on.animate = gr.Button("Animate", variant="primary", min_width=120)
-                on.seeds = gr.Textbox(FIRST_PATH, label="Seeds", info=f"2 to {MAX_KEYS} faces, in order.")
-                on.keys = gr.Gallery(keys, label="The faces on the way", columns=MAX_KEYS, elem_id="keys", **ALBUM)
-                slow: Props = {"info": f"More is slower: {FRAMES_PER_SECOND} are a second.", "step": 1, "precision": 0}
-                on.frames = gr.Slider(1, MAX_FRAMES, 16, label="Frames per leg", buttons=[], **slow)
-                on.truncation = creativity()
-                on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
-                with gr.Row():
-                    on.save = gr.Button("Download MP4", min_width=120)
-                    on.animation = gr.DownloadButton("Download GIF", animation, min_width=120)
-                    on.copy = gr.Button("Copy link", min_width=120)
-        strip: Props = {"label": "Strip", "alt_text": f"The way in {WAY_FRAMES} steps", "elem_id": "strip"}
-        on.strip = gr.Image(way, **strip, **QUIET | {"buttons": ["download"]})
-    return on
+                path_controls(on, keys, animation)
+        alt_text = f"The way in {WAY_FRAMES} steps"
+        on.strip = face(way, label="Strip", alt_text=alt_text, elem_id="strip", buttons=["download"])
+    return Tab(
+        id="interpolation",
+        draw=draw.interpolation,
+        controls={"seeds": on.seeds, "frames": on.frames, "loop": on.loop, "truncation": on.truncation},
+        results=[on.strip, on.video, on.animation, on.keys],
+        parts=on,
+        draw_on=[on.seeds.submit, on.animate.click],
+        draw_after=[],
+        random="randomSeeds",
+        randomised=[on.seeds],
+    )
 
 
-def explore_tab(draw: Studio, sliders: list[Props]) -> SimpleNamespace:
+def explore_map(on: SimpleNamespace, draw: Studio, start: str) -> None:
+    """What stands beside the face of the Explore tab."""
+    gr.HTML("Choose a face of the map to go there.", padding=False)
+    on.around = album(draw.neighbours(start), label="The faces around it", columns=GRID, elem_id="map")
+    with gr.Row():
+        on.back, on.reset = button("Step back", 100), button("Start over", 100)
+        on.roll = button("Random face", 120, primary=True)
+
+
+def explore_tab(draw: Studio, sliders: list[dict]) -> Tab:
     """``sliders`` are what :func:`described` says of the page's own model."""
-    on = SimpleNamespace()
-    start = str(FIRST_FACE)
+    on, start = SimpleNamespace(), str(FIRST_FACE)
     with gr.Tab("Explore", id="explore") as on.tab:
-        face, code = draw.explore(start)
+        explored, code = draw.explore(start)
         with gr.Row():
-            picture: Props = {"label": "Face", "alt_text": "The face in the middle of the map", "min_width": 280}
-            on.picture = gr.Image(face, elem_id="explored", **picture, **QUIET)
+            alt_text = "The face in the middle of the map"
+            on.picture = face(explored, label="Face", alt_text=alt_text, elem_id="explored", min_width=280)
             with gr.Column(min_width=280):
-                gr.HTML("Choose a face of the map to go there.", padding=False)
-                around: Props = {"label": "The faces around it", "columns": GRID, "elem_id": "map"}
-                on.around = gr.Gallery(draw.neighbours(start), **around, **ALBUM)
-                with gr.Row():
-                    on.back = gr.Button("Step back", min_width=100)
-                    on.reset = gr.Button("Start over", min_width=100)
-                    on.roll = gr.Button("Random face", variant="primary", min_width=120)
+                explore_map(on, draw, start)
         with gr.Row():
             on.start = gr.Textbox(start, label="Start", info="A seed, or a face's code.", max_lines=1)
             on.truncation = creativity()
         with gr.Row():
-            measured: Props = {"step": 0.1, "buttons": [], "min_width": 220}
-            on.sliders = [gr.Slider(-MAX_MOVE, MAX_MOVE, 0, **measured, **props) for props in sliders]
-        example: Props = {"label": "Or begin with a picture of a face", "sources": ["upload", "clipboard"]}
-        on.example = gr.Image(height=180, elem_id="example", buttons=[], **example)
+            on.sliders = [
+                gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], min_width=220, **props) for props in sliders
+            ]
+        label, sources = "Or begin with a picture of a face", ["upload", "clipboard"]
+        on.example = gr.Image(height=180, label=label, sources=sources, elem_id="example", buttons=[])
         with gr.Row():
-            on.save = gr.Button("Download PNG", min_width=120)
-            on.to_path = gr.Button("To Interpolation", min_width=140)
-            on.copy = gr.Button("Copy link", min_width=120)
+            on.save, on.to_path = button("Download PNG", 120), button("To Interpolation", 140)
+            on.copy = button("Copy link", 120)
         on.steps, on.moves, on.code = hidden(), hidden(), hidden(code)
-    return on
+    return Tab(
+        id="explore",
+        draw=draw.explore,
+        controls={"start": on.start, "truncation": on.truncation, "steps": on.steps, "moves": on.moves},
+        results=[on.picture, on.code],
+        parts=on,
+        draw_on=[on.start.submit],
+        draw_after=[on.start, on.truncation, on.steps, on.moves],
+        random="randomStart",
+        randomised=[on.start, on.steps],
+        follow_up=(draw.neighbours, on.around, ["start", "truncation", "steps", "moves", "model"]),
+    )
+
+
+# The tabs are wired.
+
+
+def connect(tab: Tab, model: gr.Textbox) -> None:
+    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address."""
+    tab.draw = refusing(tab.draw)
+    tab.controls["model"] = model
+    inputs, on = list(tab.controls.values()), tab.parts
+
+    def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
+        return gr.skip() if None in values or values[0] == "" else tab.draw(*values)
+
+    def drawing(event: Callable, function: Callable, **more: Any) -> Any:
+        """``function`` of the controls, as they were sent: the checks are ours."""
+        taken = dict(inputs=inputs, outputs=tab.results, preprocess=False)
+        return event(function, **{**taken, **more}, concurrency_id="drawing", concurrency_limit=DRAWINGS)
+
+    # One after the other and only the last: an older drawing must not come after a newer one.
+    later = dict(trigger_mode="always_last", show_progress="hidden")
+    private = dict(api_visibility="private")
+    asked = lambda function, **more: gr.on(tab.draw_on, function, **more)  # noqa: E731
+    drawn = [drawing(asked, tab.draw, api_name=tab.id, api_description=inspect.getdoc(tab.draw))]
+    rolled = on.roll.click(None, None, tab.randomised, js=tab.random, **private)
+    settled = gr.Number(visible=False, show_label=False)
+    gr.on([control.change for control in [*tab.draw_after, model]], None, None, settled, js="settle", **private)
+    drawn.append(drawing(settled.change, follow, **later, **private))
+    if tab.randomised[0] not in tab.draw_after:
+        drawn.append(drawing(rolled.then, tab.draw, **later, **private))
+    remember_address(tab, inputs, drawn)
+    if tab.follow_up:  # what may come a moment after the face
+        again, shown, names = tab.follow_up
+        taken = dict(inputs=[tab.controls[name] for name in names], outputs=shown)
+        public = dict(api_name=again.__name__, api_description=inspect.getdoc(again))
+        for i, event in enumerate(drawn):
+            drawing(event.success, refusing(again), **taken, **later, **(private if i else public))
+
+
+def remember_address(tab: Tab, inputs: list, drawn: list) -> None:
+    """Keep in the page's address what a tab shows."""
+
+    def script(name: str) -> str:
+        return f"(...values) => {name}({tab.id!r}, {list(tab.controls)}, values)"  # JavaScript reads lists alike
+
+    copy, private = tab.parts.copy, dict(api_visibility="private")
+    tab.parts.tab.select(None, inputs, None, js=script("remember"), **private)
+    for event in drawn:
+        event.success(None, inputs, None, js=script("drawn"), **private)
+    copied = copy.click(None, inputs, copy, js=script("copyLink"), **private)
+    copied.then(None, None, copy, js="later('Copy link')", **private)
+
+
+def connect_tabs(tabs: gr.Tabs, seed: Tab, batch: Tab, path: Tab, explore: Tab) -> None:
+    """Let a face of one tab go to another."""
+    face, batches, way, explored = (tab.parts for tab in (seed, batch, path, explore))
+    sent = dict(preprocess=False, api_visibility="private")
+    for gallery, dial in ((batches.gallery, batches.truncation), (way.keys, way.truncation)):
+        gallery.select(pick, dial, [tabs, gallery, face.seed, face.truncation], **sent)
+    face.strip.select(pick_truncation, None, [face.strip, face.truncation], api_visibility="private")
+    face.to_batch.click(
+        lambda seed, truncation: (gr.Tabs(selected="batch"), seed, truncation),
+        [face.seed, face.truncation],
+        [tabs, batches.first_seed, batches.truncation],
+        **sent,
+    )
+    face.to_explore.click(
+        lambda seed, truncation: (gr.Tabs(selected="explore"), str(seed), truncation, ""),
+        [face.seed, face.truncation],
+        [tabs, explored.start, explored.truncation, explored.steps],
+        **sent,
+    )
+    for pressed, key in (
+        (face.to_path, [face.seed]),
+        (explored.to_path, [explored.start, explored.steps, explored.moves, explored.code]),
+    ):
+        added = pressed.click(add_key, [way.seeds, *key], [tabs, way.seeds], **sent)
+        added.success(path.draw, list(path.controls.values()), path.results, **sent)
+    for pressed, picture in (
+        (face.save, face.picture),
+        (explored.save, explored.picture),
+        (way.save, way.video),
+    ):
+        pressed.click(None, picture, None, js="saveFile", api_visibility="private")
+
+
+def connect_explore(explore: Tab, model: gr.Textbox) -> None:
+    """Let the map, the sliders and an uploaded picture lead to a face."""
+    on, private = explore.parts, dict(api_visibility="private")
+    forget = dict(fn=None, inputs=None, outputs=[on.steps, on.moves], js="() => ['', '']", **private)
+    on.around.select(pick_neighbour, on.steps, [on.around, on.steps], preprocess=False, **private)
+    on.back.click(None, on.steps, on.steps, js="stepBack", **private)
+    on.reset.click(**forget).then(place, [on.moves, model], on.sliders, **private)
+    found = on.example.upload(
+        refusing(project),
+        [on.example, model],
+        [on.picture, on.start],
+        preprocess=False,
+        concurrency_limit=1,
+        api_name="project",
+        api_description=inspect.getdoc(project),
+        show_progress_on=on.example,
+    )
+    found.success(**forget).then(place, [on.moves, model], on.sliders, **private)
+    model.change(place, [on.moves, model], on.sliders, **private)
+    for slider in on.sliders:
+        slider.input(None, on.sliders, on.moves, js="amounts", **private)
+
+
+def connect_address(
+    page: gr.Blocks, tabs: gr.Tabs, every: Sequence[Tab], chosen: gr.Dropdown, model: gr.Textbox
+) -> None:
+    """Open the page with what its address asks for."""
+
+    @internal
+    def restore(request: gr.Request) -> dict:
+        """The tab and the picture that the address asks for."""
+        query = request.query_params
+        named = [tab for tab in every if tab.id == query.get("tab")]
+        asked = named if query.get("tab") else [tab for tab in every if next(iter(tab.controls)) in query]
+        if not asked:
+            return {tabs: gr.skip()}
+        tab = asked[0]
+        values = [parse(query.get(key), control.value) for key, control in tab.controls.items()]
+        try:
+            drawn = tab.draw(*values)
+        except gr.Error as error:
+            gr.Warning(f"{error.message} Here are the usual faces instead.", title="Address")
+            return {tabs: gr.Tabs(selected=tab.id)}
+        drawn = drawn if isinstance(drawn, tuple) else (drawn,)  # one result or several
+        shown = dict(zip([*tab.controls.values(), *tab.results], [*values, *drawn]))
+        return {tabs: gr.Tabs(selected=tab.id), chosen: shown[model], **shown}
+
+    private, on = dict(api_visibility="private"), every[-1].parts
+    everything = [part for tab in every for part in [*tab.controls.values(), *tab.results]]
+    everything = list(dict.fromkeys(everything))  # the model is a control of every tab
+    opened = page.load(restore, None, [tabs, chosen, *everything], **private)
+    opened = opened.then(place, [on.moves, model], on.sliders, **private)
+    opened.then(None, js="() => { restored = true }", **private)
 
 
 def build() -> gr.Blocks:
     """The page: tabs over the drawing functions, opened with faces already on it."""
-    (shelf, notice), draw = load(), studio()
-    private = {"api_visibility": "private"}
-    pages = {}
+    (models, notice), draw = load(), studio()
     with gr.Blocks(title="Anime faces") as page:
         with gr.Row(elem_id="head"):
             gr.HTML(INTRODUCTION, elem_id="introduction")
-            chosen = gr.Dropdown(shelf.names, value=shelf.names[0], allow_custom_value=True, label="Model", buttons=[],
-                                 info="Or the id of a public one on the Hub.", min_width=240, scale=0)  # fmt: skip
+            chosen = gr.Dropdown(
+                models.names,
+                value=models.names[0],
+                allow_custom_value=True,
+                label="Model",
+                info="Or the id of a public one on the Hub.",
+                buttons=[],
+                min_width=240,
+                scale=0,
+            )
         if notice:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
         page.space_id = None  # on a Space, Gradio's own header would ask other hosts
-        model = hidden(shelf.names[0])
+        model = hidden(models.names[0])
         with gr.Tabs(selected="seed") as tabs:
-            face, batch, path = seed_tab(draw), batch_tab(draw), path_tab(draw)
-            explore = explore_tab(draw, described(shelf.names[0]))
-
-        def connect(on, act, controls, results, asked, moved, field, roll, follow_up=()) -> None:
-            """Wire one tab. The names of the controls are the parameters of ``act``, of the API and of the address."""
-            controls = {name: getattr(on, name) for name in controls} | {"model": model}
-            tab, moved, inputs, act = on.tab, [*moved, model], list(controls.values()), refusing(act)
-            common = {"inputs": inputs, "outputs": results, "preprocess": False}  # the checks see what was sent
-            common |= {"concurrency_id": "drawing", "concurrency_limit": DRAWINGS}
-            # One after the other and only the last: an older drawing must not come after a newer one.
-            later = {"trigger_mode": "always_last", "show_progress": "hidden"}
-
-            def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
-                return gr.skip() if None in values or values[0] == "" else act(*values)
-
-            drawn = [gr.on(asked, act, api_name=tab.id, api_description=inspect.getdoc(act), **common)]
-            rolled = on.roll.click(None, None, field, js=roll, **private)
-            settled = gr.Number(visible=False, show_label=False)
-            gr.on([control.change for control in moved], None, None, settled, js="settle", **private)
-            drawn.append(settled.change(follow, **later, **common, **private))
-            if field[0] not in moved:
-                drawn.append(rolled.then(act, **common, **private))
-
-            def script(name: str) -> str:
-                return f"(...values) => {name}({tab.id!r}, {list(controls)}, values)"  # JavaScript reads lists alike
-
-            tab.select(None, inputs, None, js=script("remember"), **private)
-            for event in drawn:
-                event.success(None, inputs, None, js=script("drawn"), **private)
-            copied = on.copy.click(None, inputs, on.copy, js=script("copyLink"), **private)
-            copied.then(None, None, on.copy, js="later('Copy link')", **private)
-            if follow_up:  # what may come a moment after the face
-                again, shown, names = follow_up
-                common["inputs"], common["outputs"] = [controls[name] for name in names], shown
-                for i, event in enumerate(drawn):
-                    name = private if i else {"api_name": again.__name__, "api_description": inspect.getdoc(again)}
-                    event.success(refusing(again), **common, **later, **name)
-            pages[tab.id] = (act, controls, results)
-
-        connect(
-            face, draw.seed, ["seed", "truncation", "enlarge"], [face.picture],
-            [face.seed.submit], [face.seed, face.truncation, face.enlarge], [face.seed], "randomSeed",
-            (draw.strip, face.strip, ["seed", "model"]),
-        )  # fmt: skip
-        connect(
-            batch, draw.batch, ["first_seed", "count", "truncation"], [batch.gallery, batch.archive],
-            [batch.first_seed.submit], [batch.first_seed, batch.count, batch.truncation],
-            [batch.first_seed], "randomSeed",
-        )  # fmt: skip
-        connect(
-            path, draw.interpolation, ["seeds", "frames", "loop", "truncation"],
-            [path.strip, path.video, path.animation, path.keys],
-            [path.seeds.submit, path.animate.click], [], [path.seeds], "randomSeeds",
-        )  # fmt: skip
-        connect(
-            explore, draw.explore, ["start", "truncation", "steps", "moves"], [explore.picture, explore.code],
-            [explore.start.submit], [explore.start, explore.truncation, explore.steps, explore.moves],
-            [explore.start, explore.steps], "randomStart",
-            (draw.neighbours, explore.around, ["start", "truncation", "steps", "moves", "model"]),
-        )  # fmt: skip
-
-        @internal
-        def choose(name: str, model: str) -> tuple:
-            """Another model in all tabs, once it is there; its faces have other directions."""
-            try:
-                shelf[name]
-            except LoadError as error:
-                gr.Warning(html.escape(f"Model {error}.", quote=False), title="Model")
-                return model, gr.skip(), gr.skip()
-            name = name.strip() or shelf.names[0]
-            return name, name, ""
-
-        @internal
-        def restore(request: gr.Request) -> dict:
-            """The tab and the picture that the address asks for."""
-            query = request.query_params
-            name = query.get("tab") or next((name for name in pages if next(iter(pages[name][1])) in query), None)
-            if name not in pages:
-                return {tabs: gr.skip()}
-            act, controls, results = pages[name]
-            values = [parse(query.get(key), control.value) for key, control in controls.items()]
-            try:
-                drawn = act(*values)
-            except gr.Error as error:
-                gr.Warning(f"{error.message} Here are the usual faces instead.", title="Address")
-                return {tabs: gr.Tabs(selected=name)}
-            drawn = drawn if isinstance(drawn, tuple) else (drawn,)  # one result or several
-            shown = dict(zip([*controls.values(), *results], [*values, *drawn]))
-            return {tabs: gr.Tabs(selected=name), chosen: shown[model], **shown}
-
-        for album, dial in ((batch.gallery, batch.truncation), (path.keys, path.truncation)):
-            album.select(pick, dial, [tabs, album, face.seed, face.truncation], preprocess=False, **private)
-        face.strip.select(pick_truncation, None, [face.strip, face.truncation], **private)
-        face.to_batch.click(lambda *values: (gr.Tabs(selected="batch"), *values), [face.seed, face.truncation],
-                            [tabs, batch.first_seed, batch.truncation], preprocess=False, **private)  # fmt: skip
-        face.to_explore.click(lambda seed, truncation: (gr.Tabs(selected="explore"), str(seed), truncation, ""),
-                              [face.seed, face.truncation], [tabs, explore.start, explore.truncation, explore.steps],
-                              preprocess=False, **private)  # fmt: skip
-        way = [path.seeds, path.frames, path.loop, path.truncation, model]
-        for button, key in (
-            (face.to_path, [face.seed]),
-            (explore.to_path, [explore.start, explore.steps, explore.moves, explore.code]),
-        ):
-            added = button.click(add_key, [path.seeds, *key], [tabs, path.seeds], preprocess=False, **private)
-            added.success(refusing(draw.interpolation), way, [path.strip, path.video, path.animation, path.keys],
-                          preprocess=False, **private)  # fmt: skip
-        steps, moves, sliders = explore.steps, explore.moves, explore.sliders
-        explore.around.select(pick_neighbour, steps, [explore.around, steps], preprocess=False, **private)
-        explore.back.click(None, steps, steps, js="stepBack", **private)
-        forget = {"fn": None, "inputs": None, "outputs": [steps, moves], "js": "() => ['', '']"}
-        explore.reset.click(**forget, **private).then(place, [moves, model], sliders, **private)
-        found = explore.example.upload(
-            refusing(project), [explore.example, model], [explore.picture, explore.start], preprocess=False,
-            concurrency_limit=1, api_name="project", api_description=inspect.getdoc(project),
-            show_progress_on=explore.example,
-        )  # fmt: skip
-        found.success(**forget, **private).then(place, [moves, model], sliders, **private)
-        chosen.input(choose, [chosen, model], [chosen, model, moves], concurrency_limit=1, preprocess=False, **private)
-        model.change(place, [moves, model], sliders, **private)
-        for slider in sliders:
-            slider.input(None, sliders, moves, js="amounts", **private)
-        everything = [part for _, controls, results in pages.values() for part in [*controls.values(), *results]]
-        everything = list(dict.fromkeys(everything))  # the model is a control of every tab
-        opened = page.load(restore, None, [tabs, chosen, *everything], **private)
-        opened.then(place, [moves, model], sliders, **private).then(None, js="() => { restored = true }", **private)
-        for button, picture in ((face.save, face.picture), (explore.save, explore.picture), (path.save, path.video)):
-            button.click(None, picture, None, js="saveFile", **private)
+            every = seed_tab(draw), batch_tab(draw), path_tab(draw), explore_tab(draw, described(models.names[0]))
+        for tab in every:
+            connect(tab, model)
+        connect_tabs(tabs, *every)
+        connect_explore(every[-1], model)
+        chosen.input(
+            choose,
+            [chosen, model],
+            [chosen, model, every[-1].parts.moves],
+            concurrency_limit=1,
+            preprocess=False,
+            api_visibility="private",
+        )
+        connect_address(page, tabs, every, chosen, model)
     return page
+
+
+# The page is served.
 
 
 def endpoints(page: gr.Blocks) -> Endpoints:
@@ -507,19 +651,29 @@ def serve() -> None:
     """Draw the opening faces and answer until the process is stopped; its folder goes with it."""
     atexit.register(shutil.rmtree, OURS, ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    demo = build().queue(max_size=64, default_concurrency_limit=DRAWINGS, api_open=False)
+    page = build().queue(max_size=64, default_concurrency_limit=DRAWINGS, api_open=False)
     favicon = studio().seed(FIRST_FACE)
     files().opened()
     os.environ.pop("HF_TOKEN", None)  # the page's own model is here, and for strangers nothing is done in its name
-    own = json.dumps(load()[0].names[0])
-    script = f"<script>const ownModel = {own};\n{(ROOT / '.page/page.js').read_text()}</script>"
+    own, script = json.dumps(load()[0].names[0]), (ROOT / "model/page/page.js").read_text()
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
-    theme = gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts)
-    gate = Middleware(Gate, files=files(), endpoints=endpoints(demo), listeners=LISTENERS)
-    demo.launch(ssr_mode=False, theme=theme, css_paths=ROOT / ".page/style.css", head=script, footer_links=["api"],
-                mcp_server=find_spec("mcp") is not None, max_file_size="16mb", run_history=False, num_workers=0,
-                state_session_capacity=SESSIONS, max_threads=8, favicon_path=favicon, enable_monitoring=False,
-                app_kwargs={"middleware": [gate]})  # fmt: skip
+    gate = Middleware(Gate, files=files(), endpoints=endpoints(page), audience=AUDIENCE)
+    page.launch(
+        app_kwargs={"middleware": [gate]},
+        css_paths=ROOT / "model/page/style.css",
+        enable_monitoring=False,
+        favicon_path=favicon,
+        footer_links=["api"],
+        head=f"<script>const ownModel = {own};\n{script}</script>",
+        max_file_size="16mb",
+        max_threads=8,
+        mcp_server=find_spec("mcp") is not None,
+        num_workers=0,
+        run_history=False,
+        ssr_mode=False,
+        state_session_capacity=SESSIONS,
+        theme=gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts),
+    )
 
 
 if __name__ == "__main__":

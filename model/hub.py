@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from .explore import DIRECTIONS, Directions
+from .directions import DIRECTIONS, Directions
 from .files import CONFIG_BYTES, most_bytes
 from .generator import Generator
 

@@ -33,10 +33,11 @@ if __name__ == "__main__":
     sys.path.insert(1, str(ROOT))
 
 from model import Generator, interpolate, latents_from_seeds
-from model.animation import to_gif, to_mp4, to_png
-from model.explore import Directions, encode, neighbours
+from model.directions import Directions
+from model.page.animation import to_gif, to_mp4, to_png
+from model.page.explore import latent_to_code, latents_around
+from model.page.studio import ENLARGEMENTS, FRAMES_PER_SECOND, LARGE, STRIP, WAY_FRAMES
 from model.sampling import MAX_SEED, image_grid
-from model.studio import ENLARGEMENTS, FRAMES_PER_SECOND, LARGE, STRIP, WAY_FRAMES
 
 MODELS = {config.parent.name: config.parent for config in sorted(ROOT.glob("weights/*/config.json"))}
 ENDPOINTS = ["/seed", "/strip", "/batch", "/interpolation", "/explore", "/neighbours"]
@@ -159,14 +160,14 @@ class Oracle:
             return [to_png(image_grid(strip, columns=WAY_FRAMES)), *animations, album]
         start, truncation, steps, moves = values
         z = latents_from_seeds([int(start)], latent_dim)
-        key = encode(z[0])
+        key = latent_to_code(z[0])
         for step in filter(None, steps.split(".")):
-            z, key = neighbours(z[0], key)[int(step)][None], f"{key}.{step}"
-        around = z if endpoint == "/explore" else neighbours(z[0], key)
+            z, key = latents_around(z[0], key)[int(step)][None], f"{key}.{step}"
+        around = z if endpoint == "/explore" else latents_around(z[0], key)
         around = self.directions.move(around, [float(move) for move in filter(None, moves.split(","))])
         faces = draw(z=around, truncation=truncation)
         if endpoint == "/explore":
-            return [to_png(faces[0]), encode(around[0])]
+            return [to_png(faces[0]), latent_to_code(around[0])]
         return self.album(faces, range(len(faces)))
 
 

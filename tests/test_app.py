@@ -26,10 +26,11 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 from safetensors.torch import load_file, save_file
 
 from model import Generator, latents_from_seeds
-from model.explore import Directions, decode, encode, neighbours
+from model.directions import Directions
 from model.hub import LoadError, load_generator
-from model.projection import project
-from model.shelf import GUESTS, MAX_BYTES
+from model.page.explore import code_to_latent, latent_to_code, latents_around
+from model.page.models import GUESTS, MAX_BYTES
+from model.page.projection import project
 
 WEIGHTS = ROOT / "weights"
 BIGGEST = 2**32 - 1
@@ -150,10 +151,10 @@ def test_explore_walks_through_neighbours_and_along_directions(client, generator
         return pixels(file), code
 
     face, code = ask("7", 0.9)
-    assert face == pixels(generator.generate(seeds=[7], truncation=0.9)[0]) and code == encode(z[0])
+    assert face == pixels(generator.generate(seeds=[7], truncation=0.9)[0]) and code == latent_to_code(z[0])
     around = client.predict("7", 0.9, api_name="/neighbours")
     assert [item["caption"] for item in around] == [str(i) for i in range(25)]
-    expected = generator.generate(z=neighbours(z[0], code), truncation=0.9)
+    expected = generator.generate(z=latents_around(z[0], code), truncation=0.9)
     assert [pixels(item["image"]) for item in around] == list(map(pixels, expected))
     for cell in (0, 13):  # going to a neighbour draws that very face
         assert ask("7", 0.9, str(cell))[0] == pixels(around[cell]["image"])
@@ -165,10 +166,10 @@ def test_explore_walks_through_neighbours_and_along_directions(client, generator
     moves = ",".join(["1.5"] * len(directions.labels))
     moved, moved_code = ask("7", 1, "", moves)
     z = directions.move(z, [1.5] * len(directions.labels))
-    assert moved == pixels(generator.generate(z=z)[0]) and moved_code == encode(z[0])
+    assert moved == pixels(generator.generate(z=z)[0]) and moved_code == latent_to_code(z[0])
 
     # A code is that face, but for the rounding of its numbers, and a key of an interpolation.
-    same = generator.generate(z=decode(walked_code, generator.latent_dim)[None], truncation=0.9)[0]
+    same = generator.generate(z=code_to_latent(walked_code, generator.latent_dim)[None], truncation=0.9)[0]
     assert ask(walked_code, 0.9) == (pixels(same), walked_code)
     faces = client.predict(f"7, {walked_code}", 2, False, 0.9, api_name="/interpolation")[3]
     assert [item["caption"] for item in faces] == ["7", "explored"]
@@ -412,8 +413,8 @@ def test_a_spoilt_weights_folder_is_named_in_one_sentence(folder, spoil, words):
 HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
-from model.projection import project
-from model.shelf import GUESTS, MAX_BYTES
+from model.page.projection import project
+from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):
     os.environ["HF_TOKEN"] = token
@@ -513,7 +514,7 @@ def test_the_page_draws_with_the_model_that_it_is_given_on_a_hub(folder, tmp_pat
 
 
 def test_without_any_weights_the_page_says_so_and_ends(tmp_path):
-    for name in ("app.py", "model", ".page"):
+    for name in ("app.py", "model"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     variables = {key: value for key, value in os.environ.items() if key != "MODEL_ID"}
     done = subprocess.run(
@@ -527,9 +528,9 @@ SHELF = """
 import json, sys
 from pathlib import Path
 from model.hub import LoadError
-from model.shelf import Shelf
+from model.page.models import ModelStore
 weights, guests, names = json.loads(sys.argv[1])
-shelf, answers = Shelf({"own": Path(weights)}, guests), []
+shelf, answers = ModelStore({"own": Path(weights)}, guests), []
 for name in names:
     try:
         answers.append(shelf[name].generator.generate(seeds=[7])[0].tobytes().hex())

@@ -15,7 +15,8 @@ from playwright.sync_api import Page as Tab
 
 from app import FIRST_FACE, FIRST_PATH
 from model import Generator, latents_from_seeds
-from model.explore import Directions, decode, encode, neighbours
+from model.directions import Directions
+from model.page.explore import code_to_latent, latent_to_code, latents_around
 
 KEYS = FIRST_PATH.split(", ")
 OTHER = "selfie2anime"
@@ -178,7 +179,7 @@ def test_a_face_goes_on_to_the_other_tabs(visit):
 
 def test_explore_wanders_by_clicking_goes_back_and_hands_the_face_on(visit, generator):
     z = latents_from_seeds([FIRST_FACE], generator.latent_dim)[0]
-    cells = generator.generate(z=neighbours(z, encode(z)))
+    cells = generator.generate(z=latents_around(z, latent_to_code(z)))
 
     def shows(face: Image.Image) -> None:
         expect(visit.tab.locator("#map .thumbnail-item").nth(12)).to_be_visible()
@@ -206,7 +207,7 @@ def test_explore_wanders_by_clicking_goes_back_and_hands_the_face_on(visit, gene
 def test_explore_follows_its_sliders_and_its_address(browser, served, generator):
     directions = Directions.load(ROOT / "weights", generator.latent_dim)
     z = latents_from_seeds([42], generator.latent_dim)[0]
-    z = neighbours(z, encode(z))[3:4]
+    z = latents_around(z, latent_to_code(z))[3:4]
     with Visit(browser, served.url, "phone", query="?tab=explore&start=42&steps=3") as visit:
         image = visit.tab.locator("#explored img")
         visit.expect_face(image, generator.generate(z=z)[0])
@@ -279,7 +280,7 @@ def test_a_picture_that_is_uploaded_leads_to_a_face_to_explore(visit, tmp_path, 
     expect(start).to_have_value(re.compile("^z[A-Za-z0-9_-]{171}$"), timeout=60_000)
     code = start.input_value()
     visit.expect_address(tab="explore", start=code, truncation=1)
-    found = generator.generate(z=decode(code, generator.latent_dim)[None])[0]
+    found = generator.generate(z=code_to_latent(code, generator.latent_dim)[None])[0]
     visit.expect_face(visit.tab.locator("#explored img"), found)
     visit.expect_face(visit.tab.locator("#map img").nth(12), found)
 

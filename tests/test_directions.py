@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from model import Generator, latents_from_seeds
-from model.explore import GRID, Directions, decode, encode, neighbours
+from model.directions import Directions
+from model.page.explore import GRID, code_to_latent, latent_to_code, latents_around
 from train.card import make_card
 from train.directions import ATTRIBUTES, SIGMA, dominance, effects, measure
 
@@ -100,17 +101,25 @@ def test_mistakes_are_named_in_one_sentence(arguments, words):
 
 def test_neighbours_are_a_map_of_equally_typical_faces_around_one():
     z = latents_from_seeds([7], 128)[0]
-    around = neighbours(z, "7")
+    around = latents_around(z, "7")
     middle = GRID * GRID // 2
     assert around.shape == (GRID * GRID, 128) and torch.allclose(around[middle], z)
     assert torch.allclose(around.norm(dim=1), z.norm().expand(GRID * GRID), rtol=1e-4)
     distance = (around - z).norm(dim=1)
     assert distance[middle + 1] < distance[middle + 2] < z.norm() and distance[middle + 1] > 0.1 * z.norm()
-    assert torch.equal(around, neighbours(z, "7")) and not torch.allclose(around, neighbours(z, "7.3"))
+    assert torch.equal(around, latents_around(z, "7")) and not torch.allclose(around, latents_around(z, "7.3"))
 
 
 def test_a_latent_survives_as_a_code():
     z = latents_from_seeds([7], 128)[0]
-    assert (decode(encode(z), 128) - z).abs().max() <= 1 / 64 + 1e-6
-    for text in ("", "z", "7", encode(z)[:-1], encode(z) + "A", "z" + "%" * 171, encode(z[:64])):
-        assert decode(text, 128) is None
+    assert (code_to_latent(latent_to_code(z), 128) - z).abs().max() <= 1 / 64 + 1e-6
+    for text in (
+        "",
+        "z",
+        "7",
+        latent_to_code(z)[:-1],
+        latent_to_code(z) + "A",
+        "z" + "%" * 171,
+        latent_to_code(z[:64]),
+    ):
+        assert code_to_latent(text, 128) is None

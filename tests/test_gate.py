@@ -26,8 +26,8 @@ from gradio_client.exceptions import AppError
 from page import ROOT, Page
 from PIL import Image
 
-from model.checks import Refusal
 from model.page.cache import FileCache
+from model.page.checks import Refusal
 from model.pictures import decode_picture
 
 UPLOADED = {"meta": {"_type": "gradio.FileData"}}
@@ -410,9 +410,9 @@ def test_what_nobody_waits_for_gives_way_to_those_who_wait(tmp_path):
 
 
 def test_an_unexpected_fault_is_a_sentence_without_internals(tmp_path):
-    for name in ("app.py", "model", ".page", "weights"):
+    for name in ("app.py", "model", "weights"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
-    sampling = tmp_path / "model" / "studio.py"
+    sampling = tmp_path / "model" / "page" / "studio.py"
     sampling.write_text(
         sampling.read_text().replace(
             "filter = ENLARGEMENTS", "assert seed != 13, 'SECRET'\n        filter = ENLARGEMENTS"

@@ -56,7 +56,7 @@ def download(hub: Hub, home: Path, *arguments: str | Path) -> None:
 def expected_names() -> set[str]:
     names = {"README.md", "LICENSE", "app.py", "requirements.txt", "weights/samples.png", "weights/interpolation.png"}
     names |= {f"{folder}/{name}" for folder in ("weights", f"weights/{OTHER}") for name in DRAWING}
-    names |= {f".page/{path.name}" for path in (ROOT / ".page").iterdir()}
+    names |= {f"model/page/{name}" for name in ("page.js", "style.css")}
     return names | {str(path.relative_to(ROOT)) for path in (ROOT / "model").rglob("*.py")}
 
 

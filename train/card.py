@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from model.explore import weights_digest
+from model.directions import weights_digest
 
 from .config import TrainConfig
 

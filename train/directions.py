@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model import Generator, image_grid, latents_from_seeds
-from model.explore import DIRECTIONS, weights_digest
+from model.directions import DIRECTIONS, weights_digest
 from model.hub import LoadError, load_generator
 from train.card import write_card
 from train.export import save_image

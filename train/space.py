@@ -11,7 +11,7 @@ from train.hub import CLIENT_ERRORS, PublishError, connect, failure, replace_fil
 from train.weights import HUB_FILES, ROOT, check_onnx
 
 PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
-FOLDERS = {"model": "*.py", "model/page": "*.py", ".page": "*"}
+FOLDERS = {"model": "*.py", "model/page": "*"}
 DRAWING = ("config.json", "model.safetensors", "directions.safetensors")  # what a page needs of a model
 PICTURES = ("samples.png", "interpolation.png")  # those of README.md
 RUNTIME = "onnxruntime-web@1.30.0"

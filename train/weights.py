@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from model import Generator
-from model.explore import weights_digest
+from model.directions import weights_digest
 from model.files import read_tensors
 
 from .card import read_json

@@ -10,7 +10,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from ..checks import Refusal
+from .checks import Refusal
 
 MAX_BYTES = 2**30
 MAX_SECONDS = 3600  # since a file was last drawn

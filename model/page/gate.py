@@ -7,8 +7,6 @@ memory or act with the token of whoever runs it. What is not listed here never r
 import asyncio
 import logging
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
@@ -16,18 +14,15 @@ from urllib.parse import parse_qs, parse_qsl, urlencode
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from . import calls
+from .audience import Audience
+from .bodies import Message, Receive, Scope, Send, bounded, content_length, read, replay
 from .cache import FileCache
 from .calls import BadRequest, Endpoints
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 MAX_JSON_BYTES = 2**16
 MAX_UPLOAD_BYTES = 17 * 10**6  # one picture of 16 MB and the form around it
 MAX_TOOL_BYTES = 23 * 10**6  # one picture of 16 MB as base64
-JSON_SECONDS, UPLOAD_SECONDS = 10, 60  # for a body to arrive
+UPLOAD_SECONDS = 60  # for a picture to arrive
 MAX_UPLOADS = 8  # at a time
 MAX_STREAMS = 1000  # answers that are waited for at a time
 MAX_ADDRESS = 8192  # bytes of a path and its query
@@ -115,11 +110,11 @@ class Gate:
         app: what answers the requests that pass.
         files: what may be read and named.
         endpoints: what may be called.
-        listeners: the sessions and events whose answer somebody is waiting for are counted here.
+        audience: those who wait for an answer are counted here.
     """
 
-    def __init__(self, app: Any, files: FileCache, endpoints: Endpoints, listeners: Counter[str]) -> None:
-        self.app, self.files, self.endpoints, self.listeners = app, files, endpoints, listeners
+    def __init__(self, app: Any, files: FileCache, endpoints: Endpoints, audience: Audience) -> None:
+        self.app, self.files, self.endpoints, self.audience = app, files, endpoints, audience
         self.uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,8 +140,9 @@ class Gate:
                 message = {**message, "headers": headers}
             await send(message)
 
+        response = None
         try:
-            response = await self._pass(scope, receive, guarded)
+            await self._pass(scope, receive, guarded)
         except BadRequest as refusal:
             response = refused(str(refusal), refusal.status)
         except Exception as error:
@@ -159,8 +155,8 @@ class Gate:
         elif response is not None:  # too late for a sentence; end what was begun
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """Let the request through, or return what answers it instead."""
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or raise :class:`calls.BadRequest`."""
         path, method = local_path(scope), scope["method"]
         if len(scope["raw_path"] or b"") + len(scope["query_string"]) > MAX_ADDRESS:
             raise BadRequest("This address is too long.", 414)
@@ -170,16 +166,19 @@ class Gate:
         kind, match = next(((route.kind, match) for route, match in found if method in route.methods), ("", None))
         if match is None:
             raise BadRequest(f"{method} is not possible at this address.", 405)
-        if kind in CHECKS:
-            return await self._checked(scope, receive, send, kind, match.groupdict().get("name", ""))
-        handle = {
+        special = {
             "page": self._page,
             "icon": self._icon,
             "file": self._file,
             "stream": self._stream,
             "upload": self._upload,
         }
-        return await (handle[kind](scope, receive, send, match) if kind in handle else self.app(scope, receive, send))
+        if kind in CHECKS:
+            await self._checked(scope, receive, send, kind, match.groupdict().get("name", ""))
+        elif kind in special:
+            await special[kind](scope, receive, send, match)
+        else:
+            await self.app(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """The page itself, without what Gradio would read from a file of its own."""
@@ -193,7 +192,7 @@ class Gate:
         await asyncio.to_thread(self.files.restore)
         await self.app(scope, receive, send)
 
-    async def _file(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> Response | None:
+    async def _file(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """A file of the page's own, straight from the disk."""
         file = await asyncio.to_thread(self.files.find, match["path"])
         if file is None:
@@ -214,7 +213,6 @@ class Gate:
             await response(scope, receive, send)
         except RuntimeError:  # deleted a moment ago
             raise BadRequest(GONE, 404) from None
-        return None
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """An answer that someone waits for."""
@@ -224,15 +222,15 @@ class Gate:
             who = query.get("session_hash", [""])[0]
             if not calls.SESSION.fullmatch(who):
                 raise BadRequest("session_hash must be 1 to 64 letters and digits.")
-        if self.listeners.total() >= MAX_STREAMS:
+        if self.audience.total() >= MAX_STREAMS:
             raise BadRequest("Too many are waiting for answers; try again in a moment.", 503)
-        self.listeners[who] += 1
+        self.audience[who] += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self.listeners[who] -= 1
-            if not self.listeners[who]:
-                del self.listeners[who]
+            self.audience[who] -= 1
+            if not self.audience[who]:
+                del self.audience[who]
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send, kind: str, name: str) -> None:
         """A call, once its whole body is here and is what such a call may hold."""
@@ -266,60 +264,3 @@ def local_path(scope: Scope) -> str:
     path: str = scope["path"]
     root = scope.get("root_path", "").rstrip("/")
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
-
-
-def content_length(scope: Scope) -> int:
-    """The announced length of a body; 0 where none is announced."""
-    text = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(text) if re.fullmatch(rb"\d{1,18}", text) else 0
-
-
-def bounded(receive: Receive, most: int, seconds: float) -> Receive:
-    """``receive`` that refuses a body of more than ``most`` bytes or one that takes longer than ``seconds``."""
-    loop = asyncio.get_running_loop()
-    until, seen, complete = loop.time() + seconds, 0, False
-
-    async def next_message() -> Message:
-        nonlocal seen, complete
-        if complete:  # the body is here; what may come is that the sender hangs up
-            return await receive()
-        try:
-            message = await asyncio.wait_for(receive(), max(0.01, until - loop.time()))
-        except asyncio.TimeoutError:
-            raise BadRequest(f"The body did not arrive within {seconds:g} seconds.", 408) from None
-        if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if seen > most:
-                raise BadRequest(f"The body may have {most:,} bytes at most.", 413)
-        return message
-
-    return next_message
-
-
-async def read(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body."""
-    if content_length(scope) > most:
-        raise BadRequest(f"The body may have {most:,} bytes at most.", 413)
-    next_message, parts, more = bounded(receive, most, JSON_SECONDS), [], True
-    while more:
-        message = await next_message()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("The sender hung up.", 400)
-        parts.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def replay(body: bytes, receive: Receive) -> Receive:
-    """``receive`` that gives ``body`` once more before what comes after it."""
-    given = False
-
-    async def next_message() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return next_message

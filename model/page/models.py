@@ -15,17 +15,18 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from ..directions import Directions
+from ..generator import Generator
+from ..hub import LoadError, load_model
 from .animation import to_png
-from .explore import Directions
-from .generator import Generator
-from .hub import LoadError, load_model
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
 REMEMBERED = 256  # faces of a model, about 8 kB each
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 # Faces are drawn and animations encoded by as many threads as PyTorch would take for one face. Requests that each
 # brought all of these would wait for one another on the same cores, and a thread keeps memory once it has encoded.
@@ -39,7 +40,7 @@ class Unwanted(Exception):
     """Nobody waits any more for what was being drawn, and others wait for their turn."""
 
 
-class Model:
+class LoadedModel:
     """A generator, its directions, and the PNGs of the faces that it drew last."""
 
     def __init__(self, generator: Generator, directions: Directions) -> None:
@@ -87,21 +88,21 @@ def draw_all(draw: Callable[[T], U], each: Iterable[T]) -> list[U]:
     return list(WORKERS.map(draw_if_wanted, each))
 
 
-class Shelf:
+class ModelStore:
     """Models by name. The first of ``own`` goes by "" too; a folder of ``own`` is read when it is first asked for.
 
     Any other name is the id of a model on the Hub. It is fetched into ``folder`` without a token, from safetensors of
     at most MAX_BYTES only, one at a time, and the oldest gives way to it.
     """
 
-    def __init__(self, own: dict[str, Model | Path], folder: str | Path) -> None:
+    def __init__(self, own: dict[str, LoadedModel | Path], folder: str | Path) -> None:
         self.names, self.folder = list(own), Path(folder)
         self._own = dict(own)
-        self._guests: OrderedDict[str, Model] = OrderedDict()
+        self._guests: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed: dict[str, tuple[float, str]] = {}
         self._reading, self._fetching = threading.Lock(), threading.Lock()
 
-    def __getitem__(self, name: object) -> Model:
+    def __getitem__(self, name: object) -> LoadedModel:
         """The model of that name.
 
         Raises:
@@ -124,17 +125,17 @@ class Shelf:
         finally:
             self._fetching.release()
 
-    def _read(self, name: str) -> Model:
+    def _read(self, name: str) -> LoadedModel:
         with self._reading:
             model = self._own[name]
             if isinstance(model, Path):
-                model = self._own[name] = Model(*load_model(model))
+                model = self._own[name] = LoadedModel(*load_model(model))
             return model
 
-    def _fetch(self, name: str) -> Model:
+    def _fetch(self, name: str) -> LoadedModel:
         cache = self.folder / name.replace("/", "--")
         try:
-            model = Model(*load_model(name, public=cache, max_bytes=MAX_BYTES))
+            model = LoadedModel(*load_model(name, public=cache, max_bytes=MAX_BYTES))
         except LoadError as error:
             shutil.rmtree(cache, ignore_errors=True)
             if len(self._failed) >= 100:
@@ -146,3 +147,35 @@ class Shelf:
             shutil.rmtree(self.folder / old.replace("/", "--"), ignore_errors=True)
         self._guests[name] = model
         return model
+
+
+def open_models(weights: Path, model_id: str, revision: str | None, guests: Path) -> tuple[ModelStore, str]:
+    """The models of a page and, where ``model_id`` cannot be loaded, a notice of one or two sentences that says why.
+
+    Args:
+        weights: the folder of the model that ships with the page; folders in it are further models.
+        model_id: what the page draws with first: that folder, another one, or the id of a model on the Hub.
+        revision: branch, tag or commit on the Hub.
+        guests: where models that visitors ask for are kept.
+
+    Raises:
+        LoadError: the shipped model cannot be loaded either.
+    """
+    shipped = {"anime-faces": weights}
+    shipped |= {config.parent.name: config.parent for config in sorted(weights.glob("*/config.json"))}
+    own: dict[str, LoadedModel | Path] = {}
+    notice = ""
+    first = "anime-faces" if Path(model_id).resolve() == weights else model_id.rstrip("/")
+    try:
+        name = Path(first).name if Path(first).is_dir() else first
+        own = {name: LoadedModel(*load_model(model_id, revision))}
+    except LoadError as error:
+        if first == "anime-faces":
+            raise LoadError(f"MODEL_ID {error}") from error
+        notice = f"MODEL_ID {error}. These faces come from the model that ships with the page."
+    store = ModelStore(own | {name: path for name, path in shipped.items() if name not in own}, guests)
+    try:
+        store[""]
+    except LoadError as error:
+        raise LoadError(f"The page's own weights {error}") from error
+    return store, notice

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .generator import Generator
-from .sampling import latents_from_seeds
+from ..generator import Generator
+from ..sampling import latents_from_seeds
 
 CANDIDATES, STARTS, STEPS = 512, 4, 80
 RATE = 0.1  # of Adam; falls to 0
@@ -37,7 +37,7 @@ def project(
 
     The nearest of CANDIDATES seeds are moved by STEPS steps of Adam and the one that then comes nearest wins. The
     same picture gives the same latent, but for a machine that cannot do that in ``seconds``: there the search is
-    made shorter. ``progress`` hears the part that is done, 0 to 1.
+    made shorter. ``progress`` is called with the completed fraction, 0 to 1.
     """
     began = time.monotonic()
     device = next(generator.parameters()).device

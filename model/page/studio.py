@@ -11,14 +11,14 @@ from PIL import Image
 from PIL.Image import Resampling
 from torch import Tensor
 
+from ..pictures import FORMATS, decode_picture
+from ..sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
 from .animation import to_gif, to_mp4, to_png
+from .cache import FileCache
 from .checks import Refusal, choice, creativity, must_be, switch, whole_number
-from .explore import GRID, decode, encode, neighbours
-from .page.cache import FileCache
-from .pictures import FORMATS, decode_picture
+from .explore import GRID, code_to_latent, latent_to_code, latents_around
+from .models import WORKERS, LoadedModel, ModelStore, Unwanted, wanted, while_wanted
 from .projection import project
-from .sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
-from .shelf import WORKERS, Model, Shelf, Unwanted, wanted, while_wanted
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
@@ -35,14 +35,14 @@ Album = list[tuple[str, str]]  # (PNG, caption)
 
 
 class Studio:
-    """Draws with the models of ``shelf`` into ``files``.
+    """Draws with the models of ``models`` into ``files``.
 
     Every method raises :class:`checks.Refusal` for a value or a full disk, :class:`hub.LoadError` for a model and
-    :class:`shelf.Unwanted` where nobody waits for it any more.
+    :class:`models.Unwanted` where nobody waits for it any more.
     """
 
-    def __init__(self, shelf: Shelf, files: FileCache) -> None:
-        self.shelf, self.files = shelf, files
+    def __init__(self, models: ModelStore, files: FileCache) -> None:
+        self.models, self.files = models, files
 
     def seed(
         self, seed: int, truncation: float = 1.0, enlarge: Literal["none", "crisp", "smooth"] = "none", model: str = ""
@@ -55,7 +55,7 @@ class Studio:
             enlarge: none, or to 512 pixels: crisp (every pixel a square) or smooth (Lanczos).
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        drawn = self.shelf[model]
+        drawn = self.models[model]
         seed, truncation = whole_number("Seed", seed, 0, MAX_SEED), creativity(truncation)
         filter = ENLARGEMENTS[choice("PNG", enlarge, list(ENLARGEMENTS))]
         (png,) = drawn.pngs([(seed, truncation)])
@@ -71,7 +71,7 @@ class Studio:
             seed: whole number from 0 to 4294967295.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        drawn = self.shelf[model]
+        drawn = self.models[model]
         seed = whole_number("Seed", seed, 0, MAX_SEED)
         pngs = drawn.pngs((seed, truncation) for truncation in STRIP)
         return [(self.files.add(png, f"seed-{seed}.png"), f"{truncation:g}") for png, truncation in zip(pngs, STRIP)]
@@ -85,7 +85,7 @@ class Studio:
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        drawn = self.shelf[model]
+        drawn = self.models[model]
         first_seed = whole_number("First seed", first_seed, 0, MAX_SEED)
         count = whole_number("How many", count, 1, MAX_COUNT)
         truncation = creativity(truncation)
@@ -111,7 +111,7 @@ class Studio:
             truncation: 0 to 1.5; lower is more typical, higher is wilder.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        drawn = self.shelf[model]
+        drawn = self.models[model]
         keys = re.findall(r"[^\s,;]+", seeds) if isinstance(seeds, str) else []
         latents = [z for z in (_latent(key, drawn.generator.latent_dim) for key in keys) if z is not None]
         if not 2 <= len(keys) <= MAX_KEYS or len(latents) < len(keys):
@@ -146,11 +146,11 @@ class Studio:
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        drawn = self.shelf[model]
+        drawn = self.models[model]
         z, _ = _walk(start, steps, drawn.generator.latent_dim)
         z = _move(drawn, z, moves)
         png = to_png(drawn.draw(z=z, truncation=creativity(truncation))[0])
-        return self.files.add(png, "explored.png"), encode(z[0])
+        return self.files.add(png, "explored.png"), latent_to_code(z[0])
 
     def neighbours(
         self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "", model: str = ""
@@ -164,9 +164,9 @@ class Studio:
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        drawn = self.shelf[model]
+        drawn = self.models[model]
         z, key = _walk(start, steps, drawn.generator.latent_dim)
-        z = _move(drawn, neighbours(z[0], key), moves)
+        z = _move(drawn, latents_around(z[0], key), moves)
         faces = drawn.draw(z=z, truncation=creativity(truncation))
         return [(self.files.add(to_png(face), "explored.png"), str(i)) for i, face in enumerate(faces)]
 
@@ -181,7 +181,7 @@ class Studio:
             picture: an uploaded PNG, JPEG, WebP or BMP file; cut to its central square.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
-        generator = self.shelf[model].generator
+        generator = self.models[model].generator
         file = self.files.find(picture) if isinstance(picture, str) else None
         if picture is not None and file is None:
             raise Refusal(
@@ -203,7 +203,7 @@ class Studio:
                 raise Unwanted
             progress(done)
 
-        code = encode(project(generator, target, progress=go_on))
+        code = latent_to_code(project(generator, target, progress=go_on))
         return self.explore(code, model=model)
 
 
@@ -218,7 +218,7 @@ def _latent(start: object, latent_dim: int) -> Tensor | None:
         return None
     if re.fullmatch("[0-9]{1,10}", text):
         return latents_from_seeds([int(text)], latent_dim) if int(text) <= MAX_SEED else None
-    z = decode(text, latent_dim)
+    z = code_to_latent(text, latent_dim)
     return None if z is None else z[None]
 
 
@@ -230,13 +230,13 @@ def _walk(start: object, steps: object, latent_dim: int) -> tuple[Tensor, str]:
     words = steps.split(".") if isinstance(steps, str) and steps else []
     if not isinstance(steps, str) or len(words) > MAX_STEPS or not all(word in CELLS for word in words):
         raise must_be("Steps", f"at most {MAX_STEPS} numbers from 0 to {len(CELLS) - 1}, such as '7.13'", steps)
-    key = encode(z[0])
+    key = latent_to_code(z[0])
     for word in words:
-        z, key = neighbours(z[0], key)[int(word)][None], f"{key}.{word}"
+        z, key = latents_around(z[0], key)[int(word)][None], f"{key}.{word}"
     return z, key
 
 
-def _move(model: Model, z: Tensor, moves: object) -> Tensor:
+def _move(model: LoadedModel, z: Tensor, moves: object) -> Tensor:
     """``z`` moved along the model's directions."""
     number, most = r"-?[0-9]{1,3}(\.[0-9]{1,6})?", len(model.directions.labels)
     words = moves.split(",") if isinstance(moves, str) and moves else []

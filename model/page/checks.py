@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from .sampling import MAX_TRUNCATION
+from ..sampling import MAX_TRUNCATION
 
 
 class Refusal(ValueError):
