@@ -41,12 +41,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from train.config import TrainConfig
-from train.data import Batches
-from train.export import device_name
-from train.losses import discriminator_loss, generator_loss, gradient_penalty
-from train.sources import is_image
+from train.data.dataset import Batches
+from train.data.sources import is_image
+from train.gan.losses import discriminator_loss, generator_loss, gradient_penalty
+from train.output.pictures import device_name
+from train.run.trainer import Trainer
 from train.train import CheckpointError, TrainingError, build_networks, set_up
-from train.trainer import Trainer
 
 
 class Files(Dataset):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from .augment import parse_policy
-from .first_weights import INITS
-from .losses import LOSSES
+from train.gan.augment import parse_policy
+from train.gan.first_weights import INITS
+from train.gan.losses import LOSSES
 
 
 def option(

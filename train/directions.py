@@ -29,9 +29,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from model import Generator, image_grid, latents_from_seeds
 from model.explore import DIRECTIONS, weights_digest
 from model.hub import LoadError, load_generator
-from train.card import write_card
-from train.export import save_image
-from train.files import whole, write_text
+from train.output.files import whole, write_text
+from train.output.pictures import save_image
+from train.release.card import write_card
 
 SIGMA = 2.0  # effects are measured from -SIGMA to +SIGMA
 CLEAR = 0.8  # least effect that is kept, in standard deviations of the attribute among faces

@@ -30,10 +30,10 @@ if __package__ in (None, ""):  # run as a file: Python has put train/ first, whe
 from model import Generator, latents_from_seeds, truncate
 from model.hub import load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
-from train.card import read_json
-from train.data import DataError, ImageSet, default_cache_dir, prepare, prepare_hub
-from train.files import whole, write_text
-from train.metrics import NEIGHBOURS, frechet_distance, kid, manifold_metrics
+from train.data.dataset import DataError, ImageSet, default_cache_dir, prepare, prepare_hub
+from train.output.files import whole, write_text
+from train.quality.metrics import NEIGHBOURS, frechet_distance, kid, manifold_metrics
+from train.release.card import read_json
 
 INCEPTION = "inception-v3 (2048 features, torch-fidelity)"
 

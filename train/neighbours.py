@@ -18,9 +18,9 @@ from PIL import Image
 
 from model import image_grid
 from model.hub import load_generator
-from train.data import DataError, default_cache_dir, prepare
+from train.data.dataset import DataError, default_cache_dir, prepare
 from train.evaluate import Extractor, draw, load_extractor, reference_features
-from train.export import save_image
+from train.output.pictures import save_image
 
 
 def nearest(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:

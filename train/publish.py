@@ -27,10 +27,10 @@ if __package__ in (None, ""):
 
 from huggingface_hub import CommitInfo
 
-from train import space
-from train.card import write_card
-from train.hub import CLIENT_ERRORS, PublishError, check_target, connect, failure, replace_files
-from train.weights import FILES, PACKAGE, ROOT, check_onnx, check_weights, model_files
+from train.output.weights_folder import FILES, PACKAGE, ROOT, check_onnx, check_weights, model_files
+from train.release import space
+from train.release.card import write_card
+from train.release.hub import CLIENT_ERRORS, PublishError, check_target, connect, failure, replace_files
 
 
 def upload_model(

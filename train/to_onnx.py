@@ -27,8 +27,8 @@ import numpy as np
 import torch
 
 from model import Generator, latents_from_seeds, to_images
-from train.files import make_writable, whole
-from train.weights import check_weights, weights_digest
+from train.output.files import make_writable, whole
+from train.output.weights_folder import check_weights, weights_digest
 
 FOLDER, FULL, HALF = "onnx", "model.onnx", "model_fp16.onnx"  # the second name is the one transformers.js looks for
 MEASURED_SEEDS = range(256)

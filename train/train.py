@@ -60,17 +60,18 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors
-from train import export, publish
-from train.card import write_card
-from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
-from train.compiler import check_compiler, compiler_failed, reason
+from train import publish
 from train.config import TrainConfig, checkpoint_mismatch, parse_args
-from train.data import DataError, ImageSet, prepare, prepare_hub
-from train.files import make_writable, whole_folder
-from train.first_weights import initialise
-from train.interrupt import lost_rank
-from train.trainer import Trainer, TrainingError
-from train.weights import DISCRIMINATOR
+from train.data.dataset import DataError, ImageSet, prepare, prepare_hub
+from train.gan.first_weights import initialise
+from train.output import pictures as export
+from train.output.files import make_writable, whole_folder
+from train.output.weights_folder import DISCRIMINATOR
+from train.release.card import write_card
+from train.run.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
+from train.run.compiler import check_compiler, compiler_failed, reason
+from train.run.interrupt import lost_rank
+from train.run.trainer import Trainer, TrainingError
 
 
 def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
