@@ -37,8 +37,8 @@ import node
 from conftest import CHROMIUM, QUIET, ROOT
 
 from model import Generator, latents_from_seeds
+from train.release.onnx_export import write_onnx
 from train.release.space import static_files
-from train.to_onnx import write_onnx
 
 THREADS, FACES, MEASURED_SEEDS = (2, 1), (1, 16, 64), range(256)
 REPEATS = {1: 16, 16: 4, 64: 2}  # of one measurement in a round

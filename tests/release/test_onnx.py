@@ -20,8 +20,11 @@ from PIL import Image
 
 from model import Generator, latents_from_seeds
 from train import to_onnx
-from train.output.weights_folder import check_weights, model_files
+from train.errors import UserError
+from train.output.weights_folder import check_weights
+from train.release import onnx_export
 from train.release.card import write_card
+from train.release.model_repo import model_files
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = list(range(16))
@@ -117,15 +120,17 @@ def test_other_sizes(tmp_path, capsys, sizes):
     generator.eval().save_pretrained(tmp_path)
     assert to_onnx.main([str(tmp_path)]) == 0, capsys.readouterr().err
     model, half = ((tmp_path / "onnx" / name).read_bytes() for name in ("model.onnx", "model_fp16.onnx"))
-    assert to_onnx.difference(model, generator).largest < 1e-4 and to_onnx.difference(half, generator).steps <= 1
+    assert (
+        onnx_export.difference(model, generator).largest < 1e-4 and onnx_export.difference(half, generator).steps <= 1
+    )
     with torch.no_grad():
         generator.layers[1].running_mean += 1
-    assert to_onnx.difference(model, generator).largest > to_onnx.TOLERANCES["model.onnx"]  # the check can tell
+    assert onnx_export.difference(model, generator).largest > onnx_export.TOLERANCES["model.onnx"]  # the check can tell
 
 
 def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch, capsys):
     Generator(base_channels=4).save_pretrained(tmp_path)
-    monkeypatch.setitem(to_onnx.TOLERANCES, "model.onnx", -1.0)  # which no export can meet
+    monkeypatch.setitem(onnx_export.TOLERANCES, "model.onnx", -1.0)  # which no export can meet
     assert to_onnx.main([str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("to_onnx: model.onnx would differ from PyTorch by ") and error.count("\n") == 1
@@ -156,11 +161,11 @@ def test_an_export_of_other_weights_is_not_published(weights, tmp_path):
     folder = shutil.copytree(weights, tmp_path / "weights")
     Generator(base_channels=64).save_pretrained(folder)
     check_weights(folder)
-    with pytest.raises(ValueError, match="onnx/model.onnx was made of other weights; make it anew: python -m train.to"):
+    with pytest.raises(UserError, match="onnx/model.onnx was made of other weights; make it anew: python -m train.to"):
         model_files(folder)
     assert "model_fp16" not in write_card(folder, "me/others").read_text()  # measured on other weights
     (folder / "onnx" / "measured.json").unlink()
-    with pytest.raises(ValueError, match="no onnx/measured.json in .*; make it: python -m train.to"):
+    with pytest.raises(UserError, match="no onnx/measured.json in .*; make it: python -m train.to"):
         model_files(folder)
 
 

@@ -200,7 +200,7 @@ print(json.dumps(answer))
 FINE_TUNE = """
 import json, sys
 from train.config import TrainConfig
-from train.train import build_networks, load_networks
+from train.run.setup import build_networks, load_networks
 config = TrainConfig(train_data_dir="faces.zip", g_channels=4, d_channels=4)
 print(json.dumps(load_networks(sys.argv[1], *build_networks(config))))
 """
@@ -584,7 +584,8 @@ def test_broken_json_is_one_sentence(weights, capsys, name, text, expected):
     assert f"{name}: {expected}" in only_sentence(capsys.readouterr().err.strip())
 
 
-def test_it_also_runs_as_a_script_from_anywhere(weights, tmp_path):
-    command = [sys.executable, ROOT / "train" / "publish.py", weights, "--card_only"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+def test_it_also_runs_from_anywhere(weights, tmp_path):
+    command = [sys.executable, "-m", "train.publish", weights, "--card_only"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout.strip()) == (0, str(weights / "README.md")), done.stderr

@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 from train import train
+from train.run import setup
+from train.run.trainer import Trainer
 
 
-class Watched(train.Trainer):
+class Watched(Trainer):
     def step(self, real, draws):
         if self.progress.steps == int(os.environ.get("DIE_AT_STEP", -1)) and self.accelerator.is_last_process:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -23,7 +25,7 @@ class Watched(train.Trainer):
         normal = draws.normal
         draws.normal = lambda columns: self.latents.append(normal(columns)) or self.latents[-1]
         stats = super().step(real, draws)
-        self.losses.append(stats[:2])
+        self.losses.append(torch.stack(stats[:2]))
         return stats
 
     def run(self):
@@ -59,7 +61,7 @@ def without_batch_norm(config):
     return G, D
 
 
-train.Trainer, usual_networks = Watched, train.build_networks
+setup.Trainer, usual_networks = Watched, setup.build_networks
 if os.environ.get("NO_BATCH_NORM"):
-    train.build_networks = without_batch_norm
+    setup.build_networks = without_batch_norm
 sys.exit(train.main())

@@ -17,8 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from train.data.dataset import Batches, DataError, default_cache_dir, prepare, prepare_hub
-from train.output.files import sweep, whole, whole_folder, write_text
+from train.data.batches import Batches
+from train.data.dataset import default_cache_dir, prepare, prepare_hub
+from train.errors import UserError
+from train.output.files import atomic_file, remove_leftovers, replace_folder, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT.parent / "shared" / "data" / "anime-faces.zip"
@@ -302,13 +304,13 @@ def test_30000_pixels_square_is_refused_without_decoding(folder: Path, cache: Pa
 
 
 def test_nothing_to_read_is_told_in_a_sentence(folder: Path, tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(DataError, match=r"no images in 'faces' \(looked for .png, .jpg, .jpeg, .webp, .bmp\)"):
+    with pytest.raises(UserError, match=r"no images in 'faces' \(looked for .png, .jpg, .jpeg, .webp, .bmp\)"):
         prepare(folder, resolution=16, cache_dir=cache)
-    with pytest.raises(DataError, match="'.*nowhere' does not exist"):
+    with pytest.raises(UserError, match="'.*nowhere' does not exist"):
         prepare(tmp_path / "nowhere", resolution=16, cache_dir=cache)
     (folder / "b.png").write_text("text")
     (folder / "a.png").write_text("text")
-    with pytest.raises(DataError, match=r"none of the 2 images in 'faces' can be read; the first is 'a.png' \(not an"):
+    with pytest.raises(UserError, match=r"none of the 2 images in 'faces' can be read; the first is 'a.png' \(not an"):
         prepare(folder, resolution=16, cache_dir=cache)
     assert list(cache.iterdir()) == []
 
@@ -321,18 +323,18 @@ def test_truncated_zip_is_told_in_a_sentence(tmp_path: Path, cache: Path) -> Non
     whole = path.read_bytes()
     for data in (whole[: len(whole) // 2], whole[:-30], b"PK\x03\x04", b"", b"a text file"):
         path.write_bytes(data)
-        with pytest.raises(DataError, match="faces.zip' is neither a folder nor a whole zip archive"):
+        with pytest.raises(UserError, match="faces.zip' is neither a folder nor a whole zip archive"):
             prepare(path, resolution=16, cache_dir=cache)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "nothing")
-    with pytest.raises(DataError, match="no images in 'faces.zip'"):
+    with pytest.raises(UserError, match="no images in 'faces.zip'"):
         prepare(path, resolution=16, cache_dir=cache)
 
 
 def test_cache_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     picture(0).save(folder / "a.png")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="the cache in '.*' cannot be written: .*--cache_dir"):
+    with pytest.raises(UserError, match="the cache in '.*' cannot be written: .*--cache_dir"):
         prepare(folder, resolution=16, cache_dir=tmp_path / "file")
 
 
@@ -342,10 +344,10 @@ def test_full_disk_leaves_a_sentence_and_nothing_else(folder: Path, cache: Path)
     for i in range(40):
         picture(i, (64, 64)).save(folder / f"{i:02}.png")
     code = (
-        "import sys, resource; from train.data.dataset import prepare, DataError\n"
+        "import sys, resource; from train.data.dataset import prepare; from train.errors import UserError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: prepare(sys.argv[1], resolution=64, cache_dir=sys.argv[2])\n"
-        "except DataError as error: print(error)"
+        "except UserError as error: print(error)"
     )
     ran = subprocess.run([sys.executable, "-c", code, folder, cache], cwd=ROOT, capture_output=True, text=True)
     assert "cannot be written: File too large; free some space" in ran.stdout, ran.stderr
@@ -424,11 +426,11 @@ def test_hub_dataset(tmp_path: Path, cache: Path, monkeypatch) -> None:
     assert np.array_equal(found.images[0], np.asarray(picture(0))) and (found.images[2] == 255).all()
     again = prepare_hub(str(tmp_path / "hub"), image_column="face", resolution=16, cache_dir=cache)
     assert again.fingerprint == found.fingerprint
-    with pytest.raises(DataError, match=r"no image column 'label' \(it has: label, face\)"):
+    with pytest.raises(UserError, match=r"no image column 'label' \(it has: label, face\)"):
         prepare_hub(str(tmp_path / "hub"), image_column="label", resolution=16, cache_dir=cache)
-    with pytest.raises(DataError, match="cannot be loaded: .*validation"):
+    with pytest.raises(UserError, match="cannot be loaded: .*validation"):
         prepare_hub(str(tmp_path / "hub"), split="validation", resolution=16, cache_dir=cache)
-    with pytest.raises(DataError, match="dataset '.*nowhere' cannot be loaded"):
+    with pytest.raises(UserError, match="dataset '.*nowhere' cannot be loaded"):
         prepare_hub(str(tmp_path / "nowhere"), resolution=16, cache_dir=cache)
 
 
@@ -541,25 +543,28 @@ def test_the_next_batch_is_read_ahead_from_a_mapped_file(tmp_path: Path, monkeyp
 
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_text("before", tmp_path / "a")
-    with pytest.raises(KeyError), whole(tmp_path / "a") as temporary:
+    with pytest.raises(KeyError), atomic_file(tmp_path / "a") as temporary:
         temporary.write_text("half")
         raise KeyError
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "before"}
-    with whole(tmp_path / "a") as first, whole(tmp_path / "a") as second:  # two writers do not disturb each other
+    with (
+        atomic_file(tmp_path / "a") as first,
+        atomic_file(tmp_path / "a") as second,
+    ):  # two writers do not disturb each other
         first.write_text("first")
         second.write_text("second")
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "first"}
-    code = "import os; from pathlib import Path; from train.output.files import whole\n"
-    code += "with whole(Path('a')) as file: file.write_text('half'); os.kill(os.getpid(), 9)"
+    code = "import os; from pathlib import Path; from train.output.files import atomic_file\n"
+    code += "with atomic_file(Path('a')) as file: file.write_text('half'); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
     (tmp_path / ".mine.tmp").write_text("not ours")
     assert len(list(tmp_path.iterdir())) == 3 and (tmp_path / "a").read_text() == "first"
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"a", ".mine.tmp"}
 
 
 def test_fewer_images_than_the_batch() -> None:
-    with pytest.raises(DataError, match="5 images are fewer than the batch of 6"):
+    with pytest.raises(UserError, match="5 images are fewer than the batch of 6"):
         Batches(numbered(5), 3, seed=0, device="cpu", world_size=2)
 
 
@@ -578,7 +583,7 @@ def test_batches_on_the_gpu_equal_those_on_the_cpu(monkeypatch) -> None:
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     def fill(text: str, fail: bool = False) -> None:
-        with whole_folder(tmp_path / "weights") as folder:
+        with replace_folder(tmp_path / "weights") as folder:
             (folder / f"{text}.txt").write_text(text)
             if fail:
                 raise OSError("no space left")

@@ -12,7 +12,8 @@ from PIL import Image
 
 from model import Generator, latents_from_seeds
 from model.explore import GRID, Directions, decode, encode, neighbours
-from train.directions import ATTRIBUTES, SIGMA, dominance, effects, measure
+from train.quality.attributes import ATTRIBUTES, measure
+from train.quality.latent_directions import SIGMA, dominance, effects
 from train.release.card import make_card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +94,7 @@ def test_directions_that_do_not_fit_are_left_alone(folder, tmp_path, fault):
 )
 def test_mistakes_are_named_in_one_sentence(arguments, words):
     done = subprocess.run(
-        [sys.executable, "train/directions.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", "train.directions", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from train.data.dataset import DataError, prepare
+from train.data.dataset import prepare
+from train.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
@@ -134,10 +135,10 @@ def test_a_dead_process_ends_the_others(options, tmp_path):
 LIMITED = """
 import os
 import resource
-from train import train
 from train.config import parse_args
+from train.run import setup
 
-config, load = parse_args(None, ""), train.load_data
+config, load = parse_args(None, ""), setup.load_data
 
 def limited(config):
     with open("/proc/self/status") as file:
@@ -146,8 +147,8 @@ def limited(config):
     resource.setrlimit(resource.RLIMIT_DATA, (used + int(os.environ["LIMIT"]),) * 2)
     return load(config)
 
-train.load_data = limited
-trainer = train.set_up(config)
+setup.load_data = limited
+trainer = setup.set_up(config)
 assert trainer.run() == 0
 try:
     trainer.data.images.copy()
@@ -267,7 +268,7 @@ def test_mutated_zips_are_read_or_refused_with_a_sentence(tmp_path):
         (tmp_path / f"{i}.zip").write_bytes(mutated(file.getvalue(), rng))
         try:
             found = prepare(tmp_path / f"{i}.zip", resolution=32, cache_dir=tmp_path / "cache")
-        except DataError as error:
+        except UserError as error:
             assert len(str(error).splitlines()) == 1
             refused += 1
         else:

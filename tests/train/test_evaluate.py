@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from model import Generator
 from train.data.dataset import prepare
-from train.evaluate import draw, evaluate, frechet_distance, kid, load_extractor, main, manifold_metrics
+from train.evaluate import main
 from train.neighbours import pairs
+from train.quality.evaluation import evaluate
+from train.quality.features import draw, load_extractor
+from train.quality.metrics import frechet_distance, kid, manifold_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -206,9 +209,10 @@ def test_command_line_on_a_weights_folder(made: Path, tmp_path: Path, capsys) ->
 
 
 def test_script_runs_from_any_folder(made: Path, tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "train" / "evaluate.py", "faces", "--train_data_dir", "faces"]
+    command = [sys.executable, "-m", "train.evaluate", "faces", "--train_data_dir", "faces"]
     command += ["--feature_extractor", "pool.pt", "--resolution", "32", "--cache_dir", tmp_path]
-    ran = subprocess.run(command, cwd=made, capture_output=True, text=True)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=made, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     metrics = json.loads(ran.stdout)
     assert metrics["fd"] == pytest.approx(0, abs=1e-6) and metrics["coverage"] == metrics["recall"] == 1

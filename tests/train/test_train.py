@@ -367,7 +367,10 @@ def test_schedule_and_penalty_interval():
     assert config.schedule(0) == 0 and config.schedule(500) < 0.5
     assert config.schedule(5000) == pytest.approx(0.55) and config.schedule(10_000) == pytest.approx(0.1)
     assert TrainConfig(lr_schedule="constant").schedule(10**9) == 1
-    assert TrainConfig(d_learning_rate=0.0).d_rate == 0.0 and TrainConfig().d_rate == TrainConfig().learning_rate
+    assert (
+        TrainConfig(d_learning_rate=0.0).discriminator_rate == 0.0
+        and TrainConfig().discriminator_rate == TrainConfig().learning_rate
+    )
 
 
 @pytest.mark.skipif(not FACES.is_file(), reason=f"the training faces are not there: {FACES}")

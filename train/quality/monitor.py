@@ -1,16 +1,17 @@
 """Watches the quality of a training and keeps the best generator apart from the latest."""
 
-import json
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from model import Generator
 from train.config import TrainConfig
 from train.data.dataset import ImageSet
-from train.evaluate import evaluate, load_extractor
-from train.output.files import write_text
-from train.output.pictures import read_metrics, save_weights
+from train.output import jsonl
+from train.output.weights_folder import save_weights
+from train.quality.evaluation import evaluate, require_enough
+from train.quality.features import load_extractor
 
 
 class Monitor:
@@ -19,18 +20,19 @@ class Monitor:
     Writes a line to quality.jsonl each time, with the content of metrics.json.
 
     Raises:
-        ValueError: the file of ``--feature_extractor`` is no TorchScript module from images to features.
+        UserError: the file of ``--feature_extractor`` is no TorchScript module from images to features, or there are
+            too few images.
     """
 
-    def __init__(self, config: TrainConfig, data: ImageSet, folder: Path, device) -> None:
-        self.config, self.data, self.folder = config, data, folder
+    def __init__(self, config: TrainConfig, data: ImageSet, folder: Path, device: torch.device) -> None:
+        self.config, self.folder, self.path = config, folder, folder / "quality.jsonl"
+        self.data = require_enough(data, "--train_data_dir" if config.train_data_dir else "--dataset_name")
         self.extractor = load_extractor(config.feature_extractor, device)
         self.lines: list[dict] = []
 
     def start(self, seen: int) -> None:
         """Go on after ``seen`` images; lines after them are dropped."""
-        self.lines = read_metrics(self.folder / "quality.jsonl", seen)
-        write_text("".join(json.dumps(line) + "\n" for line in self.lines), self.folder / "quality.jsonl")
+        self.lines = jsonl.cut(self.path, seen)
 
     def measure(self, generator: Generator, discriminator: nn.Module, record: dict) -> dict:
         """Measure, write it down, keep both networks if none were better; ``record`` is their training.json."""
@@ -44,6 +46,5 @@ class Monitor:
         if all(line["kid"] < earlier["kid"] for earlier in self.lines):
             save_weights(generator, discriminator, self.folder / "best", record, line)
         self.lines.append(line)
-        with (self.folder / "quality.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        jsonl.append(line, self.path)
         return line

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import re
@@ -12,6 +11,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from model.explore import weights_digest
 from train.config import TrainConfig
+from train.errors import UserError
+from train.output.files import read_json, write_text
 
 TEMPLATE = Path(__file__).with_name("card.md")
 TASK = "unconditional-image-generation"
@@ -29,21 +30,6 @@ STUB = "[PytorchModelHubMixin]"  # in the card that Generator.save_pretrained le
 SEAL = (
     "\n<!-- written by train/publish.py: {} (edited by hand, this card is left as it is; delete it for a new one) -->\n"
 )
-
-
-def read_json(path: Path) -> dict:
-    """The object in a JSON file, {} where there is no file.
-
-    Raises:
-        ValueError: not a JSON object; names the file.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: not a JSON object")
-    return data
 
 
 def public_name(name: str | None) -> str:
@@ -96,7 +82,8 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     name = repo_id.split("/")[-1] if repo_id else "anime-dcgan"
     rows, reference = metric_rows(metrics), public_name(metrics.get("reference"))
     if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
-        raise ValueError(f"{folder / 'metrics.json'}: num_samples and num_reference must stand beside the numbers")
+        sentence = "num_samples and num_reference must stand beside the numbers"
+        raise UserError(str(folder / "metrics.json"), sentence)
     conditions = {key: metrics.get(key) for key in ("feature_extractor", "num_samples", "num_reference", "truncation")}
     results = [
         EvalResult(
@@ -152,7 +139,7 @@ def write_card(folder: str | Path, repo_id: str | None = None) -> Path:
         repo_id: "name/model" for the title and the snippets.
 
     Raises:
-        ValueError: one of the JSON files is broken; names it.
+        UserError: one of the JSON files is broken; names it.
     """
     path = Path(folder) / "README.md"
     if path.exists():
@@ -161,7 +148,5 @@ def write_card(folder: str | Path, repo_id: str | None = None) -> Path:
         if old != body + _seal(body) and (body or STUB not in old):
             return path  # the seal is the digest of what was written: somebody changed it since
     body = str(make_card(folder, repo_id))
-    temporary = path.with_name(".README.md")
-    temporary.write_text(body + _seal(body), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(body + _seal(body), path)
     return path

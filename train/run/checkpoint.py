@@ -7,13 +7,10 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from train.errors import UserError
 from train.run.interrupt import lost_rank
 
 PREFIX = "images-"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written or read; the message is one sentence for the user."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -25,17 +22,15 @@ def find_checkpoint(folder: Path, resume_from: str) -> Path | None:
     """The checkpoint that ``--resume_from_checkpoint`` names; None for 'latest' when there is none yet.
 
     Raises:
-        CheckpointError: a named folder that is not a checkpoint.
+        UserError: a named folder that is not a checkpoint.
     """
     if resume_from == "latest":
         return next(reversed(checkpoints(folder)), None)
     for path in (Path(resume_from), folder / resume_from):
         if (path / "config.json").is_file():
             return path
-    raise CheckpointError(
-        f"--resume_from_checkpoint: no checkpoint in '{resume_from}'; give 'latest' or one of "
-        f"{', '.join(path.name for path in checkpoints(folder)) or f'those that training leaves in {folder}'}"
-    )
+    names = ", ".join(path.name for path in checkpoints(folder)) or f"those that training leaves in {folder}"
+    raise UserError("--resume_from_checkpoint", f"no checkpoint in '{resume_from}'; give 'latest' or one of {names}")
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: dict, limit: int) -> Path:
@@ -45,7 +40,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: d
     checkpoints before it as they were. Keeps the newest ``limit``.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        UserError: the folder cannot be written.
     """
     final, temporary = folder / f"{PREFIX}{seen:012d}", folder / ".writing"
     try:
@@ -69,9 +64,10 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: d
         if lost_rank(error):
             raise
         kept = next(reversed(checkpoints(folder)), None)
-        raise CheckpointError(
-            f"--output_dir: the checkpoint could not be written to '{folder}' ({error}); free some space and go on "
-            f"with --resume_from_checkpoint latest ({f'{kept.name} is kept' if kept else 'none was saved before'})"
+        raise UserError(
+            "--output_dir",
+            f"the checkpoint could not be written to '{folder}' ({error}); free some space and go on "
+            f"with --resume_from_checkpoint latest ({f'{kept.name} is kept' if kept else 'none was saved before'})",
         ) from error
     accelerator.wait_for_everyone()
     return final
@@ -81,14 +77,15 @@ def load_checkpoint(accelerator: Accelerator, path: Path) -> None:
     """Restore what was prepared and registered, random states included.
 
     Raises:
-        CheckpointError: files are missing or damaged.
+        UserError: files are missing or damaged.
     """
     try:
         accelerator.load_state(str(path))
     except Exception as error:
-        raise CheckpointError(
-            f"--resume_from_checkpoint: '{path}' cannot be read ({type(error).__name__}: {error}); "
-            "remove that folder to go on from the one before it"
+        raise UserError(
+            "--resume_from_checkpoint",
+            f"'{path}' cannot be read ({type(error).__name__}: {error}); "
+            "remove that folder to go on from the one before it",
         ) from error
 
 

@@ -2,19 +2,22 @@
 
 import torch
 
+from train.errors import UserError
+
 
 def check_compiler(device: torch.device) -> None:
     """Compile something small for the device, as the first step of a training would.
 
     Raises:
-        ValueError: it cannot be done; one sentence with the reason, without the option's name.
+        UserError: it cannot be done.
     """
     try:
         torch.compile(torch.neg)(torch.zeros(8, device=device))
     except Exception as error:  # of many kinds: no compiler, no Python headers, no Triton, a full disk
-        raise ValueError(
+        raise UserError(
+            "--compile",
             f"PyTorch cannot compile here ({reason(error)}); install a C++ compiler and Python's headers "
-            "(Debian: apt-get install g++ python3-dev), or leave the option out"
+            "(Debian: apt-get install g++ python3-dev), or leave the option out",
         ) from error
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from train.config import TrainConfig
 
 
-def spread(images: Tensor) -> float:
+def diversity(images: Tensor) -> float:
     """Mean distance of images (N, C, H, W) to their nearest neighbour, seen at 8x8 pixels.
 
     Unlike the mean over all pairs it also falls when many images share a few looks.
@@ -17,8 +17,8 @@ def spread(images: Tensor) -> float:
     return float(distances.fill_diagonal_(torch.inf).amin(1).mean())
 
 
-def warnings(metrics: list[dict], config: TrainConfig) -> dict[str, str]:
-    """What the last of the lines of metrics.jsonl tells anew: a sentence by kind; each kind comes once in a run.
+def new_warnings(metrics: list[dict], config: TrainConfig) -> dict[str, str]:
+    """What the last line of metrics.jsonl gives reason for: a sentence by kind; each kind comes once in a run.
 
     accuracy: D was right on more than ``warn_accuracy`` of real and of drawn images for all of ``warn_kimg``.
     diversity: after ``warn_kimg`` the same 64 seeds differ less than ``warn_diversity`` times as much as real images.
