@@ -217,8 +217,8 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
-    if found := config.problems():
-        parser.error(found[0])
+    if problems := config.problems():
+        parser.error(problems[0])
     return config
 
 

@@ -66,6 +66,25 @@ def setting_rows(options: dict) -> list[tuple[str, object, str]]:
     ]
 
 
+def eval_results(rows: list[dict], metrics: dict, reference: str, dataset: str | None) -> list[EvalResult]:
+    """The rows of ``metric_rows`` as the Hub's model-index has them."""
+    conditions = {key: metrics.get(key) for key in ("feature_extractor", "num_samples", "num_reference", "truncation")}
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=dataset or "imagefolder",
+            dataset_name=reference,
+            metric_type=row["type"],
+            metric_name="{} ({feature_extractor}, {num_samples:,} samples, {num_reference:,} reference images)".format(
+                row["name"], **conditions
+            ),
+            metric_value=row["value"],
+            metric_args=conditions,
+        )
+        for row in rows
+    ]
+
+
 def evidence(folder: Path, name: str) -> dict:
     """What was measured on the weights of a folder, {} where that is nothing or was other weights."""
     found = read_json(folder / name)
@@ -84,21 +103,7 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
         sentence = "num_samples and num_reference must stand beside the numbers"
         raise UserError(str(folder / "metrics.json"), sentence)
-    conditions = {key: metrics.get(key) for key in ("feature_extractor", "num_samples", "num_reference", "truncation")}
-    results = [
-        EvalResult(
-            task_type=TASK,
-            dataset_type=options.get("dataset_name") or "imagefolder",
-            dataset_name=reference,
-            metric_type=row["type"],
-            metric_name="{} ({feature_extractor}, {num_samples:,} samples, {num_reference:,} reference images)".format(
-                row["name"], **conditions
-            ),
-            metric_value=row["value"],
-            metric_args=conditions,
-        )
-        for row in rows
-    ]
+    results = eval_results(rows, metrics, reference, options.get("dataset_name"))
     card = ModelCard.from_template(
         ModelCardData(
             license="mit",

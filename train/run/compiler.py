@@ -9,7 +9,7 @@ def check_compiler(device: torch.device) -> None:
     """Compile something small for the device, as the first step of a training would.
 
     Raises:
-        UserError: it cannot be done.
+        UserError: compiling fails.
     """
     try:
         torch.compile(torch.neg)(torch.zeros(8, device=device))

@@ -153,7 +153,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
 
 
 def start_tracker(trainer: Trainer) -> None:
-    """Begin the record of --report_to, in the output folder wherever the tracker lets one choose."""
+    """Begin the record of --report_to, in the output folder where the tracker allows that."""
     config, folder = trainer.config, trainer.folder
     os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))  # read when trackio is imported
     options = {
