@@ -38,8 +38,8 @@ def exported(tmp_path_factory) -> Path:
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copy(ROOT / "weights" / name, folder)
-    command = [sys.executable, ROOT / "train" / "to_onnx.py", folder]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=200)
+    command = [sys.executable, "-m", "train.to_onnx", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{folder / 'onnx' / 'model.onnx'}: differs from PyTorch by at most ")
     return folder

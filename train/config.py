@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from .augment import parse_policy
-from .first_weights import INITS
-from .losses import LOSSES
+from train.errors import UserError
+from train.gan.augment import parse_policy
+from train.gan.first_weights import INITS
+from train.gan.losses import LOSSES
 
 
 def option(
@@ -136,7 +137,7 @@ class TrainConfig:
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property
-    def d_rate(self) -> float:
+    def discriminator_rate(self) -> float:
         """The discriminator's learning rate."""
         return self.learning_rate if self.d_learning_rate is None else self.d_learning_rate
 
@@ -159,7 +160,7 @@ class TrainConfig:
         return warmup * (self.lr_final + (1 - self.lr_final) * (1 + math.cos(math.pi * done)) / 2)
 
     def problems(self) -> list[str]:
-        """One sentence for each option that cannot be, empty when all is well."""
+        """One sentence for each invalid option; empty when all are valid."""
         found = []
         for field in dataclasses.fields(self):
             value, meta = getattr(self, field.name), field.metadata
@@ -216,17 +217,17 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
-    if found := config.problems():
-        parser.error(found[0])
+    if problems := config.problems():
+        parser.error(problems[0])
     return config
 
 
-def checkpoint_mismatch(saved: dict, config: TrainConfig) -> str | None:
-    """A sentence when a checkpoint's networks cannot go on under ``config``, else None."""
+def require_same_networks(saved: dict, config: TrainConfig) -> None:
+    """UserError where a checkpoint's networks, of the options ``saved``, cannot go on under ``config``."""
     for name in ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std"):
         if saved.get(name) != getattr(config, name):
-            return (
-                f"--resume_from_checkpoint: the checkpoint was trained with --{name} {saved.get(name)}, "
-                f"not {getattr(config, name)}; give that or start anew in another --output_dir"
+            raise UserError(
+                "--resume_from_checkpoint",
+                f"the checkpoint was trained with --{name} {saved.get(name)}, not {getattr(config, name)}; "
+                "give that or start anew in another --output_dir",
             )
-    return None

@@ -8,19 +8,18 @@ distances that `train.evaluate` measures with.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
-
-if __package__ in (None, ""):  # run as a file: train/ is first on the path, the project must be
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 from PIL import Image
 
 from model import image_grid
 from model.hub import load_generator
-from train.data import DataError, default_cache_dir, prepare
-from train.evaluate import Extractor, draw, load_extractor, reference_features
-from train.export import save_image
+from train.data.dataset import default_cache_dir, prepare
+from train.errors import UserError, blame, run
+from train.output.pictures import save_image
+from train.quality.features import Extractor, draw, load_extractor, reference_features
 
 
 def nearest(fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
@@ -32,9 +31,10 @@ def pairs(weights: str, data: str, extractor: Extractor, count: int, cache_dir: 
     """A grid of ``count`` pairs, eight to a row: the drawn face on the left, its nearest training picture right.
 
     Raises:
-        ValueError: weights, data or features that cannot be had.
+        UserError: weights, data or features that are unavailable.
     """
-    generator = load_generator(weights)
+    with blame("weights"):
+        generator = load_generator(weights)
     images = prepare(data, resolution=generator.image_size, cache_dir=cache_dir)
     real = reference_features(images, len(images), extractor, 250, cache_dir or default_cache_dir())
     fake = extractor(draw(generator, count, truncation=1.0, first_seed=0, batch_size=250), count, "Samples")
@@ -42,6 +42,16 @@ def pairs(weights: str, data: str, extractor: Extractor, count: int, cache_dir: 
     for face, i in zip(generator.generate(range(count)), nearest(fake, real).tolist()):
         tiles.append(image_grid([face.convert("RGB"), Image.fromarray(images.images[i])], columns=2))
     return image_grid(tiles, columns=8)
+
+
+def work(args: argparse.Namespace) -> None:
+    if args.count < 1:
+        raise UserError("--count", f"{args.count} is not at least 1")
+    if args.output.suffix != ".png" or not args.output.resolve().parent.is_dir():
+        raise UserError("--output", f"'{args.output}' is not a .png in a folder that exists")
+    extractor = load_extractor(args.feature_extractor)
+    save_image(pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir), args.output)
+    print(f"wrote '{args.output}'")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,20 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache_dir", type=Path, help="where decoded pictures are kept (default: the user's cache)")
     parser.add_argument("--output", type=Path, default=Path("neighbours.png"), help="PNG (default: neighbours.png)")
     args = parser.parse_args(argv)
-    if args.count < 1:
-        parser.error(f"--count: {args.count} is not at least 1")
-    if args.output.suffix != ".png" or not args.output.resolve().parent.is_dir():
-        parser.error(f"--output: '{args.output}' is not a .png in a folder that exists")
-    try:
-        extractor = load_extractor(args.feature_extractor)
-        picture = pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir)
-    except DataError as error:
-        parser.error(f"--train_data_dir: {error}")
-    except ValueError as error:
-        parser.error(str(error))
-    save_image(picture, args.output)
-    print(f"wrote '{args.output}'")
-    return 0
+    return run(partial(work, args), parser)
 
 
 if __name__ == "__main__":

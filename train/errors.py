@@ -1,0 +1,64 @@
+"""What people are told when something does not work: one sentence and an exit code, never a traceback.
+
+Each sentence names the option or the file at fault, the true cause, and what to do. ``Raises: UserError`` means this.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+FAILURE, WRONG_OPTION = 1, 2  # exit codes
+
+
+class UserError(Exception):
+    """Something that the user can mend.
+
+    Attributes:
+        option: what is at fault, such as "--train_data_dir" or a file; None where the sentence says it.
+        sentence: cause and remedy.
+        exit_code: of the program, where it is not the usual one of the work that was being done.
+        every_process: print it in each process of a distributed run, not in the first alone.
+    """
+
+    def __init__(
+        self, option: str | None, sentence: str, exit_code: int | None = None, every_process: bool = False
+    ) -> None:
+        super().__init__(f"{option}: {sentence}" if option else sentence)
+        self.option, self.sentence = option, sentence
+        self.exit_code, self.every_process = exit_code, every_process
+
+
+def run(command: Callable[[], int | None], program: str | ArgumentParser, quiet: bool = False) -> int:
+    """Call ``command`` and return its exit code, where None is 0; print its UserError as "program: error" and return 2.
+
+    A parser as ``program`` prints its usage first and exits. ``quiet`` leaves the printing to another process.
+    """
+    try:
+        return command() or 0
+    except UserError as error:
+        if isinstance(program, ArgumentParser):
+            program.error(str(error))
+        if error.every_process or not quiet:
+            print(f"{program}: {error}", file=sys.stderr)
+        return WRONG_OPTION if error.exit_code is None else error.exit_code
+
+
+@contextmanager
+def blame(option: str) -> Iterator[None]:
+    """Turn a ValueError or a UserError of the block into a UserError that names ``option``."""
+    try:
+        yield
+    except (ValueError, UserError) as error:
+        raise UserError(option, str(error)) from error
+
+
+@contextmanager
+def exit_code(code: int) -> Iterator[None]:
+    """Let UserErrors of the block that have no exit code of their own end the program with ``code``."""
+    try:
+        yield
+    except UserError as error:
+        if error.exit_code is None:
+            error.exit_code = code
+        raise

@@ -1,0 +1,64 @@
+"""Samples against a reference, in all metrics: the content of metrics.json."""
+
+from pathlib import Path
+
+from model import Generator
+from train.data.dataset import ImageSet, default_cache_dir
+from train.errors import UserError
+from train.quality.features import INCEPTION, Extractor, array_batches, draw, reference_features
+from train.quality.metrics import NEIGHBOURS, frechet_distance, kid, manifold_metrics
+
+
+def require_enough(images: ImageSet, option: str) -> ImageSet:
+    """The set itself, or UserError where it is too small for the metrics."""
+    if len(images) <= NEIGHBOURS:
+        sentence = f"'{images.name}' holds {len(images)} images; at least {NEIGHBOURS + 1} are needed"
+        raise UserError(option, sentence)
+    return images
+
+
+def evaluate(
+    samples: Generator | ImageSet,
+    reference: ImageSet,
+    extractor: Extractor,
+    *,
+    num_samples: int = 10_000,
+    num_reference: int = 10_000,
+    truncation: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 250,
+    cache_dir: str | Path | None = None,
+) -> dict:
+    """Measure what a generator draws from ``num_samples`` seeds, or the first images of a set, against a reference.
+
+    The first ``num_reference`` images of the reference count, in the order of their names. Returns the content of
+    metrics.json; ``fd`` is called ``fid`` for Inception alone, and ``truncation`` is None for stored images.
+
+    Raises:
+        ValueError: too few images.
+        UserError: the extractor gives no features.
+    """
+    is_generator = isinstance(samples, Generator)
+    num_samples = num_samples if is_generator else min(num_samples, len(samples))
+    num_reference = min(num_reference, len(reference))
+    if min(num_samples, num_reference) <= NEIGHBOURS:
+        raise ValueError(
+            f"at least {NEIGHBOURS + 1} images are needed on each side, not {min(num_samples, num_reference)}"
+        )
+    if is_generator:
+        batches = draw(samples, num_samples, truncation=truncation, first_seed=seed, batch_size=batch_size)
+    else:
+        batches = array_batches(samples.images[:num_samples], batch_size)
+    cache = Path(cache_dir) if cache_dir else default_cache_dir()
+    real = reference_features(reference, num_reference, extractor, batch_size, cache)
+    fake = extractor(batches, num_samples, "Samples")
+    return {
+        "feature_extractor": extractor.name,
+        "num_samples": num_samples,
+        "num_reference": num_reference,
+        "reference": reference.name,
+        "truncation": truncation if is_generator else None,
+        "kimg": None,
+        "fid" if extractor.name == INCEPTION else "fd": frechet_distance(fake, real),
+        "kid": kid(fake, real),
+    } | manifold_metrics(real, fake)

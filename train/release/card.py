@@ -1,0 +1,157 @@
+"""The model card of a weights folder: README.md, made from the folder's JSON files and pictures by card.md."""
+
+import dataclasses
+import hashlib
+import math
+import os
+import re
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from model.directions import weights_digest
+from train.config import TrainConfig
+from train.errors import UserError
+from train.output.files import read_json, write_text
+
+TEMPLATE = Path(__file__).with_name("card.md")
+TASK = "unconditional-image-generation"
+METRICS = {  # key in metrics.json: name, type in the model-index, which way is better
+    "fd": ("Fréchet distance", "frechet_distance", "lower is better"),
+    "kid": ("Kernel distance", "kernel_distance", "lower is better"),
+    "precision": ("Precision", "precision", "higher is better"),
+    "recall": ("Recall", "recall", "higher is better"),
+    "density": ("Density", "density", "higher is better"),
+    "coverage": ("Coverage", "coverage", "higher is better"),
+    "nearest": ("Nearest distance, over that of real images", "nearest_distance_ratio", "well under 1 means copying"),
+}
+INCEPTION_METRICS = {"fd": ("FID", "fid"), "kid": ("KID", "kid")}  # names that only Inception features may bear
+STUB = "[PytorchModelHubMixin]"  # in the card that Generator.save_pretrained leaves
+SEAL = (
+    "\n<!-- written by train/publish.py: {} (edited by hand, this card is left as it is; delete it for a new one) -->\n"
+)
+
+
+def public_name(name: str | None) -> str:
+    """A data set's name as the public may see it: without the folders of this computer."""
+    name = str(name or "unnamed pictures")
+    return Path(name).name if os.path.isabs(name) or name.startswith((".", "~")) else name
+
+
+def metric_rows(metrics: dict) -> list[dict]:
+    """What a metrics.json measured: name, type, value and which way is better."""
+    inception = str(metrics.get("feature_extractor", "")).lower().startswith("inception")
+    rows = []
+    for key, (name, kind, better) in METRICS.items():
+        value = metrics.get(key, metrics.get("fid") if key == "fd" else None)
+        if inception:
+            name, kind = INCEPTION_METRICS.get(key, (name, kind))
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            rows.append({"name": name, "type": kind, "value": round(value, 4), "better": better})
+    return rows
+
+
+def setting_rows(options: dict) -> list[tuple[str, object, str]]:
+    """The options that shaped the weights, as (name, value, meaning); paths and accounts are not among them."""
+    also = ("resolution", "random_flip", "mixed_precision")
+    shaping = [
+        field
+        for field in dataclasses.fields(TrainConfig)
+        if field.metadata["group"] in ("Networks", "Loss", "Training") or field.name in also
+    ]
+    return [
+        (field.name, options[field.name], field.metadata["help"])
+        for field in shaping
+        if options.get(field.name) is not None and field.name != "init_from"
+    ]
+
+
+def eval_results(rows: list[dict], metrics: dict, reference: str, dataset: str | None) -> list[EvalResult]:
+    """The rows of ``metric_rows`` as the Hub's model-index has them."""
+    conditions = {key: metrics.get(key) for key in ("feature_extractor", "num_samples", "num_reference", "truncation")}
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=dataset or "imagefolder",
+            dataset_name=reference,
+            metric_type=row["type"],
+            metric_name="{} ({feature_extractor}, {num_samples:,} samples, {num_reference:,} reference images)".format(
+                row["name"], **conditions
+            ),
+            metric_value=row["value"],
+            metric_args=conditions,
+        )
+        for row in rows
+    ]
+
+
+def evidence(folder: Path, name: str) -> dict:
+    """What was measured on the weights of a folder, {} where that is nothing or was other weights."""
+    found = read_json(folder / name)
+    return found if found and found.get("weights") == weights_digest(folder) else {}
+
+
+def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
+    """The card as an object; arguments and errors as in ``write_card``."""
+    folder = Path(folder)
+    config, training, metrics = (read_json(folder / f"{name}.json") for name in ("config", "training", "metrics"))
+    directions, onnx = (evidence(folder, name) for name in ("directions.json", "onnx/measured.json"))
+    dataset, options = training.get("dataset") or {}, training.get("config") or {}
+    device = str(training.get("device") or "").removeprefix("1 x ").replace("(1 threads)", "(1 thread)")
+    name = repo_id.split("/")[-1] if repo_id else "anime-dcgan"
+    rows, reference = metric_rows(metrics), public_name(metrics.get("reference"))
+    if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
+        sentence = "num_samples and num_reference must stand beside the numbers"
+        raise UserError(str(folder / "metrics.json"), sentence)
+    results = eval_results(rows, metrics, reference, options.get("dataset_name"))
+    card = ModelCard.from_template(
+        ModelCardData(
+            license="mit",
+            library_name="anime-dcgan",
+            pipeline_tag=TASK,
+            tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
+            datasets=[options["dataset_name"]] if options.get("dataset_name") else None,
+            model_name=name if results else None,
+            eval_results=results or None,
+        ),
+        template_path=str(TEMPLATE),
+        name=name,
+        repo_id=repo_id or folder.name,
+        on_hub=bool(repo_id),
+        path=lambda file: f'hf_hub_download("{repo_id}", "{file}")' if repo_id else f'"{folder.name}/{file}"',
+        files={path.relative_to(folder).as_posix() for path in folder.rglob("*")},
+        config=config,
+        training={**training, "device": device} if training else {},
+        dataset={**dataset, "name": public_name(dataset.get("name"))},
+        settings=setting_rows(options),
+        metrics={**metrics, "reference": reference},
+        rows=rows,
+        directions=directions,
+        onnx=onnx,
+    )
+    return ModelCard(re.sub(r"\n{3,}", "\n\n", str(card)).rstrip() + "\n")
+
+
+def _seal(body: str) -> str:
+    return SEAL.format(hashlib.sha256(body.encode()).hexdigest()[:16])
+
+
+def write_card(folder: str | Path, repo_id: str | None = None) -> Path:
+    """Write the model card into a weights folder as README.md; one that was edited by hand is left as it is.
+
+    Args:
+        folder: weights folder with config.json and, where they exist, training.json, metrics.json and the pictures.
+        repo_id: "name/model" for the title and the snippets.
+
+    Raises:
+        UserError: one of the JSON files is broken; names it.
+    """
+    path = Path(folder) / "README.md"
+    if path.exists():
+        old = path.read_text(encoding="utf-8")
+        body = old.rpartition(SEAL.partition("{}")[0])[0]  # "" where there is no seal
+        if old != body + _seal(body) and (body or STUB not in old):
+            return path  # the seal is the digest of what was written: somebody changed it since
+    body = str(make_card(folder, repo_id))
+    write_text(body + _seal(body), path)
+    return path

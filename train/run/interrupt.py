@@ -1,0 +1,85 @@
+"""What ends a training early: a signal, on all ranks at the end of the same step, or what breaks around it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+
+from train.config import TrainConfig
+from train.errors import FAILURE, UserError
+from train.run.compiler import compiler_failed, reason
+
+STOP_EVERY = 8  # steps between the ranks' agreeing on a stop signal
+
+
+def rank() -> int:
+    """The number of this process in a distributed training, also before and after Accelerate knows it."""
+    return int(os.environ.get("RANK", 0))
+
+
+def lost_rank(error: BaseException) -> bool:
+    """Whether the error says that another process of a distributed training can no longer be reached."""
+    backends = tuple(getattr(dist, name) for name in ("DistBackendError", "DistNetworkError") if hasattr(dist, name))
+    return isinstance(error, backends) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+
+
+@contextmanager
+def explained(config: TrainConfig) -> Iterator[None]:
+    """Turn what can break at any moment of a training into a UserError: the compiler, another rank, the disk."""
+    try:
+        yield
+    except RuntimeError as error:
+        if config.compile and compiler_failed(error):
+            sentence = (
+                f"the compiler failed or was interrupted ({reason(error)}); "
+                "go on with --resume_from_checkpoint latest, if need be without the option"
+            )
+            raise UserError("--compile", sentence, exit_code=FAILURE, every_process=True) from error
+        if lost_rank(error):
+            sentence = (
+                f"process {rank()} stops, for another one of this training has ended; "
+                "start all again with --resume_from_checkpoint latest"
+            )
+            raise UserError(None, sentence, exit_code=FAILURE, every_process=True) from error
+        raise
+    except KeyboardInterrupt as error:  # before the first step; later it is saved
+        raise UserError(None, "interrupted before the training began", exit_code=128 + signal.SIGINT) from error
+    except OSError as error:
+        sentence = (
+            f"'{config.output_dir}' can no longer be written ({error.strerror or error}); "
+            "free some space and go on with --resume_from_checkpoint latest"
+        )
+        raise UserError("--output_dir", sentence) from error
+
+
+class Interrupt:
+    """Remembers SIGINT or SIGTERM until the step is done; a second signal ends the program at once.
+
+    `accelerate launch` does not pass SIGTERM on to the one process it starts, so losing the launcher counts as well.
+    """
+
+    def __init__(self) -> None:
+        self.signum = 0
+        self.launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self.remember)
+
+    def remember(self, signum: int, frame) -> None:
+        self.signum = signum
+        signal.signal(signum, signal.SIG_DFL)
+
+    def requested(self, accelerator: Accelerator, step: int) -> bool:
+        """True on all ranks at the same step, once any of them got a signal."""
+        if self.launcher not in (None, os.getppid()):
+            self.signum = self.signum or signal.SIGTERM
+        if accelerator.num_processes == 1:
+            return self.signum > 0
+        if step % STOP_EVERY:
+            return False
+        flag = torch.tensor(float(self.signum), device=accelerator.device)
+        self.signum = int(accelerator.gather(flag[None]).max())
+        return self.signum > 0

@@ -1,0 +1,171 @@
+"""From the options to a trainer that is ready for its first step."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import set_seed
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+from model import Discriminator, Generator
+from model.files import fetch, most_bytes, read_tensors
+from train.config import TrainConfig, require_same_networks
+from train.data.dataset import ImageSet, prepare, prepare_hub
+from train.errors import UserError
+from train.gan.first_weights import initialise
+from train.output.files import make_writable
+from train.output.weights_folder import DISCRIMINATOR
+from train.release.hub import Repository
+from train.run.checkpoint import checkpoints, find_checkpoint, saved_config
+from train.run.compiler import check_compiler
+from train.run.trainer import Trainer
+
+
+def set_up(config: TrainConfig) -> Trainer:
+    """Check all that can be checked before the work, read the data, build the networks, restore a checkpoint.
+
+    Raises:
+        UserError: an invalid option.
+    """
+    # What costs nothing to check.
+    checkpoint = choose_checkpoint(config)
+    if not config.dry_run:
+        check_output(config)
+    accelerator = make_accelerator(config)
+    if config.compile:
+        check_compiler(accelerator.device)
+    if config.push_to_hub and accelerator.is_main_process and not config.dry_run:  # before the work, not after it
+        Repository(config.hub_model_id, revision=config.hub_revision, private=config.hub_private_repo).connect()
+
+    # The data; the other processes find the cache of the first.
+    with accelerator.main_process_first():
+        data = load_data(config)
+
+    # The networks, with the same first weights in all processes.
+    set_seed(config.seed)
+    G, D = build_networks(config)
+    origin = load_networks(config.init_from, G, D) if config.init_from and not checkpoint else None
+
+    # The run; nothing was written to the output folder so far.
+    trainer = Trainer(config, accelerator, data, G, D)
+    if not config.dry_run:
+        trainer.start(checkpoint)
+        if config.resume_from_checkpoint and not checkpoint:
+            accelerator.print(f"no checkpoint in '{config.run_folder / 'checkpoints'}' yet: a new training starts")
+        if config.report_to != "none":
+            start_tracker(trainer)
+    accelerator.print(trainer.describe())
+    if origin:
+        accelerator.print(f"{'start':<10}{origin}")
+    return trainer
+
+
+def choose_checkpoint(config: TrainConfig) -> Path | None:
+    """The checkpoint to go on from; UserError where it does not fit or where an earlier run would be overwritten."""
+    folder = config.run_folder / "checkpoints"
+    if not config.resume_from_checkpoint:
+        if checkpoints(folder) and not config.dry_run:
+            raise UserError(
+                "--output_dir",
+                f"'{config.output_dir}' holds checkpoints of an earlier run; "
+                "add --resume_from_checkpoint latest to go on from them, or give another folder",
+            )
+        return None
+    checkpoint = find_checkpoint(folder, config.resume_from_checkpoint)
+    if checkpoint:
+        require_same_networks(saved_config(checkpoint), config)
+    return checkpoint
+
+
+def check_output(config: TrainConfig) -> None:
+    """Make the output folder; UserError where it cannot be written."""
+    try:
+        make_writable(config.run_folder)
+    except OSError as error:
+        sentence = f"'{config.run_folder}' cannot be written ({error.strerror}); give another"
+        raise UserError("--output_dir", sentence) from error
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    return Accelerator(
+        cpu=not torch.accelerator.is_available(),  # else several CPU processes would not find each other
+        mixed_precision=config.precision,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        log_with=None if config.report_to == "none" else config.report_to,
+        project_dir=str(config.run_folder),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+
+
+def load_data(config: TrainConfig) -> ImageSet:
+    """The decoded pictures of --train_data_dir or --dataset_name."""
+    if config.train_data_dir:
+        return prepare(config.train_data_dir, resolution=config.resolution, cache_dir=config.cache_dir)
+    split = config.dataset_split
+    return prepare_hub(config.dataset_name, split=split, resolution=config.resolution, cache_dir=config.cache_dir)
+
+
+def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
+    """Fresh networks in channels_last."""
+    G = Generator(config.latent_dim, config.g_channels, config.resolution)
+    D = Discriminator(
+        config.d_channels,
+        config.resolution,
+        kernel_size=config.d_kernel_size,
+        norm=config.d_norm,
+        minibatch_std=config.minibatch_std,
+    )
+    for network in (G, D):
+        initialise(network, config.init)
+    return G.to(memory_format=torch.channels_last), D.to(memory_format=torch.channels_last)
+
+
+def load_networks(source: str, G: Generator, D: Discriminator) -> str:
+    """Fill G with the generator of ``--init_from`` and D with its discriminator, if it has one that fits.
+
+    A discriminator that knows nothing yet spoils the generator before it can teach it anything.
+
+    Returns:
+        What was loaded, for people.
+
+    Raises:
+        UserError: the generator cannot be loaded or has another shape.
+    """
+    unloadable = (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError)
+    try:
+        found = Generator.from_pretrained(source)
+    except unloadable as error:
+        raise UserError("--init_from", f"'{source}' cannot be loaded ({error})") from error
+    try:
+        G.load_state_dict(found.state_dict())
+    except RuntimeError as error:
+        remedy = "give its --latent_dim, --g_channels and --resolution"
+        raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
+    try:
+        expected = D.state_dict()
+        file = fetch(source, DISCRIMINATOR, most_bytes(expected))
+        D.load_state_dict(read_tensors(file, expected, config="the options"))
+    except unloadable as error:
+        return f"generator of '{source}' and a new discriminator ({error})"
+    return f"generator and discriminator of '{source}'"
+
+
+def start_tracker(trainer: Trainer) -> None:
+    """Begin the record of --report_to, in the output folder where the tracker allows that."""
+    config, folder = trainer.config, trainer.folder
+    os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))  # read when trackio is imported
+    options = {
+        "tensorboard": {"purge_step": trainer.progress.seen + 1},  # forget what came after the checkpoint
+        "trackio": {"name": folder.name, "resume": "allow"},
+        "wandb": {"name": folder.name, "dir": str(folder)},
+    }
+    known = {k: v for k, v in asdict(config).items() if v is not None}
+    try:
+        trainer.accelerator.init_trackers("anime-dcgan", config=known, init_kwargs=options)
+    except Exception as error:  # each tracker has its own
+        remedy = "set WANDB_MODE=offline to keep the record here, " if config.report_to == "wandb" else ""
+        why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        sentence = f"{config.report_to} does not start ({why}); {remedy}or leave it out"
+        raise UserError("--report_to", sentence) from error
