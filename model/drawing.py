@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -42,3 +43,14 @@ def check_batch_size(batch_size: object) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size: {batch_size!r:.40} is not a whole number from 1 on")
     return batch_size
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """``device``, once a tensor was made on it; ValueError, one sentence, where that cannot be."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ValueError(f"device: {str(device)!r:.40} cannot be used here ({why}); 'cpu' always can") from None
+    return found
