@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from numpy.typing import NDArray
 from PIL.Image import Image
@@ -16,6 +15,7 @@ from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
 from .sampling import check_latents, latents_from_seeds, to_images, truncate
+from .saving import SavedOnHub
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,7 @@ IMAGE_SIZES, IMAGE_CHANNELS = (32, 64, 128), (1, 3)
 
 class Generator(
     nn.Module,
-    PyTorchModelHubMixin,
+    SavedOnHub,
     library_name="anime-dcgan",
     license="mit",
     tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
