@@ -62,7 +62,6 @@ def put_other_weights(folder: Path) -> None:
     shutil.copy(folder.with_name("fresh") / "model.safetensors", folder)
 
 
-
 def test_the_card_shows_the_evidence_only_for_its_own_weights(folder, tmp_path):
     card = str(make_card(folder))
     for slider in json.loads((folder / "directions.json").read_text())["sliders"]:
