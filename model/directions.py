@@ -41,7 +41,7 @@ class Directions:
             return none
         try:
             with safe_open(path, "pt") as file:
-                metadata, vectors = file.metadata() or {}, file.get_tensor("directions")
+                metadata, vectors = file.metadata() or {}, file.get_tensor("directions").clone()
             sliders = json.loads(metadata["sliders"])
             found = cls(vectors, [s["label"] for s in sliders], [(s["low"], s["high"]) for s in sliders])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):

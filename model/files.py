@@ -1,10 +1,11 @@
 """The files of a generator, in a folder or on the Hub: none is downloaded or read that is larger than it can be."""
 
+import inspect
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -13,7 +14,17 @@ from torch import Tensor
 
 CONFIG_BYTES = 2**16
 HEADER_BYTES = 2**20  # names and shapes at the head of a safetensors file
+OLDEST_CLIENT = "1.16"  # huggingface_hub; pyproject.toml and the model card say the same
 NO_SAFETENSORS = "has no model.safetensors, and a pickle is not loaded; ask its author for safetensors"
+
+
+def check_client() -> None:
+    """Make sure that huggingface_hub can load by name; ValueError, one sentence, if it is too old."""
+    if "dry_run" not in inspect.signature(hf_hub_download).parameters:
+        raise ValueError(
+            f"huggingface_hub {huggingface_hub.__version__} is too old to load a model by its name; upgrade it: "
+            f"pip install 'huggingface_hub>={OLDEST_CLIENT}'"
+        )
 
 
 def fetch(model_id: str, name: str, most: int, **options: Any) -> Path:
@@ -30,8 +41,9 @@ def fetch(model_id: str, name: str, most: int, **options: Any) -> Path:
     """
     file, size = Path(model_id, name), None
     if on_hub := not Path(model_id).is_dir():
+        check_client()
         try:
-            size = hf_hub_download(model_id, name, dry_run=True, **options).file_size
+            size = _ask(model_id, name, dry_run=True, **options).file_size
         except LocalEntryNotFoundError:  # not in the cache, and the Hub is out of reach
             raise
         except EntryNotFoundError:
@@ -42,18 +54,27 @@ def fetch(model_id: str, name: str, most: int, **options: Any) -> Path:
         raise ValueError(f"'{model_id}' {NO_SAFETENSORS if name == SAFETENSORS_SINGLE_FILE else f'has no {name}'}")
     if size > most:
         raise ValueError(f"{name} has {size:,} bytes, more than the {most:,} that it can need, and is not read")
-    return Path(hf_hub_download(model_id, name, **options)) if on_hub else file
+    return Path(_ask(model_id, name, **options)) if on_hub else file
 
 
-def read_config(file: Path, names: Iterable[str]) -> dict[str, Any]:
-    """What a config.json says of ``names``; ValueError, one sentence, if it is no JSON object."""
+def _ask(model_id: str, name: str, **options: Any) -> Any:
+    try:
+        return hf_hub_download(model_id, name, **options)
+    except ValueError as error:
+        if isinstance(error.__cause__, OSError):  # with force_download the client hides what happened behind it
+            raise error.__cause__ from None
+        raise
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """What a config.json says; ValueError, one sentence, if it is no JSON object."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise ValueError("its config.json does not describe a generator")
-    return {name: config[name] for name in names if name in config}
+    return config
 
 
 def most_bytes(state: dict[str, Tensor]) -> int:
@@ -62,14 +83,15 @@ def most_bytes(state: dict[str, Tensor]) -> int:
 
 
 def read_tensors(
-    file: Path, expected: dict[str, Tensor] | None = None, device: str = "cpu", config: str = "config.json"
+    file: Path, expected: dict[str, Tensor] | None = None, config: str = "config.json"
 ) -> dict[str, Tensor]:
     """The tensors of a safetensors file, once all are finite and names and shapes the ``expected`` ones, if given.
 
-    ``config`` is what tells the shapes, for the error: ValueError, one sentence.
+    They own their memory: whatever becomes of the file, they stay. ``config`` is what tells the shapes, for the error:
+    ValueError, one sentence.
     """
     try:
-        with safe_open(file, "pt", device=device) as tensors:
+        with safe_open(file, "pt") as tensors:
             found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
             shapes = found if expected is None else {name: tuple(tensor.shape) for name, tensor in expected.items()}
             for name in sorted(shapes.keys() | found.keys()):
@@ -78,7 +100,7 @@ def read_tensors(
                     raise ValueError(
                         f"{file.name} does not fit {config}: tensor '{name}' should be {should} and is {is_}"
                     )
-            state = {name: tensors.get_tensor(name) for name in found}
+            state = {name: tensors.get_tensor(name).clone() for name in found}  # else pages of the file
     except SafetensorError as error:
         raise ValueError(f"{file.name} is damaged ({error}); download it again") from None
     for name, tensor in state.items():

@@ -1,25 +1,31 @@
 """The generator of a DCGAN (Radford et al. 2016, arXiv:1511.06434) that the Hugging Face Hub can store and load."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from .drawing import check_batch_size, check_device, chunks, eval_view
+from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
-from .sampling import latents_from_seeds, to_images, truncate
+from .sampling import check_latents, latents_from_seeds, to_images, truncate
+from .saving import SavedOnHub
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 IMAGE_SIZES, IMAGE_CHANNELS = (32, 64, 128), (1, 3)
 
 
 class Generator(
     nn.Module,
-    PyTorchModelHubMixin,
+    SavedOnHub,
     library_name="anime-dcgan",
     license="mit",
     tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
@@ -77,41 +83,51 @@ class Generator(
         images: Tensor = self.layers(z[:, :, None, None])
         return images
 
-    @torch.inference_mode()
     def generate(
         self,
-        seeds: Iterable[int] | None = None,
+        seeds: Iterable[SupportsIndex] | None = None,
         *,
-        z: Tensor | None = None,
+        z: Tensor | NDArray[Any] | Sequence[Sequence[float]] | None = None,
         truncation: float = 1.0,
+        batch_size: int = 1,
     ) -> list[Image]:
-        """Draw PIL images, one per seed or per row of ``z``.
+        """Draw PIL images, one per seed or per row of ``z``. The model, in whatever mode it is, stays as it is.
 
-        One seed is one face, whatever else is in the list: every ``z`` has its own random generator and every face
-        is drawn on its own, so neither the order nor the length of the list can change a pixel.
+        One seed is one face, whatever else is in the list: every ``z`` has its own random generator and, as long as
+        ``batch_size`` is 1, every face is drawn on its own, so neither the order nor the length of the list can change
+        a pixel. A larger batch is several times as fast; it, another number of threads, another kind of processor or a
+        GPU may round a few of a million pixel values the other way, by 1 of 255.
 
         Args:
             seeds: integers in [0, 2**32 - 1]; give either these or ``z``.
-            z: latents (N, latent_dim).
+            z: latents (N, latent_dim); a tensor, an array or lists of numbers.
             truncation: scale of ``z`` in [0, 1.5]; lower is more typical, higher more varied.
+            batch_size: faces that are drawn at once, at least 1.
 
         Raises:
-            ValueError: both or neither of ``seeds`` and ``z``; a seed, ``z`` or truncation out of range.
+            ValueError: both or neither of ``seeds`` and ``z``; a seed, ``z``, truncation or batch size out of range.
         """
         if seeds is not None and z is None:
             z = latents_from_seeds(seeds, self.latent_dim)
         elif seeds is not None or z is None:
             raise ValueError("generate: give either seeds or z")
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"z: shape {tuple(z.shape)} is not (N, {self.latent_dim})")
+        z, size = truncate(check_latents(z, self.latent_dim), truncation), check_batch_size(batch_size)
+        return [image for start in range(0, len(z), size) for image in self._images(z[start : start + size])]
+
+    def draw(self, seeds: Iterable[SupportsIndex], *, truncation: float = 1.0, batch_size: int = 64) -> Iterator[Image]:
+        """Draw one PIL image after the other, for any number of seeds: no more than a batch is in memory at a time.
+
+        Arguments, images and errors as in :meth:`generate`; a seed is looked at when its batch comes.
+        """
+        truncate(torch.empty(0), truncation)
+        for some in chunks(seeds, check_batch_size(batch_size)):
+            yield from self._images(truncate(latents_from_seeds(some, self.latent_dim), truncation))
+
+    @torch.inference_mode()
+    def _images(self, z: Tensor) -> list[Image]:
+        """The faces of ``z`` (N, latent_dim), N >= 1, drawn at once."""
         parameter = next(self.parameters())
-        z = truncate(z, truncation).to(parameter.device, parameter.dtype)
-        was_training = self.training
-        self.eval()
-        try:
-            return [image for row in z for image in to_images(self(row[None]))]
-        finally:
-            self.train(was_training)
+        return to_images(eval_view(self)(z.to(parameter.device, parameter.dtype)))
 
     @classmethod
     def from_pretrained(
@@ -123,9 +139,11 @@ class Generator(
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         revision: str | None = None,
-        map_location: str = "cpu",
+        map_location: str | torch.device = "cpu",
+        strict: bool = True,
+        config: Mapping[str, Any] | None = None,
         **model_kwargs: Any,
-    ) -> "Generator":
+    ) -> "Self":
         """A generator in eval mode, from a folder or from the Hub.
 
         Args:
@@ -136,25 +154,46 @@ class Generator(
             local_files_only: ask no host.
             revision: branch, tag or commit on the Hub. A commit that is in the cache asks no host.
             map_location: device to load to.
+            strict: True; weights that fit in part only are never loaded.
+            config: takes the place of config.json.
             model_kwargs: arguments of the class that take the place of those in config.json.
 
         Raises:
-            ValueError: a file is missing, too large, damaged, or does not fit the config; one sentence.
+            LoadError: there is no such model or revision, or the Hub cannot be reached; one sentence. A ValueError.
+            ValueError: an argument cannot be; a file is missing, too large, damaged, or does not fit the config; one
+                sentence.
         """
         # Not the mixin's own: that reads a config of any size, and loads what fits of a file or, where there is none, a
         # pickle, which can run code. Here every file must fit its config before memory is taken for it.
+        if strict is not True:
+            raise ValueError("strict: weights that fit in part only are not loaded; leave it out or give True")
+        names, device = list(inspect.signature(cls.__init__).parameters)[1:], check_device(map_location)
+        for name in model_kwargs.keys() - set(names):
+            raise ValueError(f"{name}: not an option of from_pretrained; those of the networks are {', '.join(names)}")
         options = {"revision": revision, "cache_dir": cache_dir, "token": token}
         options |= {"force_download": force_download, "local_files_only": local_files_only}
         model_id = str(pretrained_model_name_or_path)
-        model = cls.on_meta(fetch(model_id, CONFIG_NAME, CONFIG_BYTES, **options), **model_kwargs)
-        expected = model.state_dict()
-        file = fetch(model_id, SAFETENSORS_SINGLE_FILE, most_bytes(expected), **options)
-        model.load_state_dict(read_tensors(file, expected, map_location), assign=True)
-        return model.float().eval()
+        try:
+            if config is None:
+                config = read_config(fetch(model_id, CONFIG_NAME, CONFIG_BYTES, **options))
+            config = {**config, **model_kwargs}
+            expected = cls.on_meta(config).state_dict()
+            file = fetch(model_id, SAFETENSORS_SINGLE_FILE, most_bytes(expected), **options)
+            state = read_tensors(file, expected)
+        except HUB_ERRORS as error:
+            raise load_error(error, model_id, revision) from error
+        # A subclass may hold tensors that no file has.
+        model = cls.on_meta(config) if cls is Generator else cls._from_config(config, "cpu")
+        model.load_state_dict(state, assign=True)
+        return model.float().to(device).eval()
 
     @classmethod
-    def on_meta(cls, config: Path, **model_kwargs: Any) -> "Generator":
-        """The generator of a config.json with shapes alone, for which no memory is taken; ValueError if it has none."""
+    def on_meta(cls, config: Mapping[str, Any]) -> "Self":
+        """The generator of a config with shapes alone, for which no memory is taken; ValueError if there is none."""
+        return cls._from_config(config, "meta")
+
+    @classmethod
+    def _from_config(cls, config: Mapping[str, Any], device: str) -> "Self":
         names = list(inspect.signature(cls.__init__).parameters)[1:]
-        with torch.device("meta"):
-            return cls(**read_config(config, names) | model_kwargs)
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            return cls(**{name: config[name] for name in names if name in config})

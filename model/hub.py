@@ -4,7 +4,6 @@ import queue
 import re
 import threading
 from contextlib import suppress
-from json import JSONDecodeError
 from pathlib import Path
 
 from huggingface_hub import (
@@ -13,36 +12,18 @@ from huggingface_hub import (
     hf_hub_download,
     try_to_load_from_cache,
 )
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .directions import DIRECTIONS, Directions
-from .files import CONFIG_BYTES, most_bytes
+from .errors import LoadError as LoadError
+from .errors import load_error
+from .files import CONFIG_BYTES, check_client, most_bytes, read_config
 from .generator import Generator
 
 FILES = (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE)
 REACH_SECONDS = 10  # for the Hub to answer
 DOWNLOAD_SECONDS = 120  # for the weights to arrive after that
 MAX_BYTES = 2**30  # of a file
-
-REASONS = (  # the first that fits the error; None: its own message is such a sentence
-    (RevisionNotFoundError, "the Hub model has no such revision"),
-    ((RepositoryNotFoundError, HFValidationError), "there is no such folder, nor such a Hub model that HF_TOKEN opens"),
-    ((LocalEntryNotFoundError, TimeoutError), f"the Hub could not be reached within {REACH_SECONDS} seconds"),
-    ((EntryNotFoundError, FileNotFoundError), "it lacks model.safetensors or config.json, and a pickle is not loaded"),
-    ((JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError), "its config.json does not describe a generator"),
-    (ValueError, None),
-    (PermissionError, "its files are not readable"),
-)
-
-
-class LoadError(ValueError):
-    """A model that could not be loaded; the message is one sentence without its full stop, safe to show to anyone."""
 
 
 def load_generator(model_id: str | Path, revision: str | None = None) -> Generator:
@@ -76,8 +57,8 @@ def load_model(
         generator = Generator.from_pretrained(folder)
         return generator, Directions.load(folder, generator.latent_dim)
     except Exception as error:
-        where = f"'{model_id}'" + (f" at revision '{revision}'" if revision else "")
-        raise LoadError(f"{where} could not be loaded: {_reason(error, public is not None)}") from error
+        unreachable = f"the Hub could not be reached within {REACH_SECONDS} seconds"
+        raise load_error(error, model_id, revision, public=public is not None, unreachable=unreachable) from error
 
 
 def _download(model_id: str, revision: str | None, public: Path | None, max_bytes: int) -> Path:
@@ -92,13 +73,14 @@ def _download(model_id: str, revision: str | None, public: Path | None, max_byte
 
     def download() -> None:
         try:
+            check_client()
             config = fetch(FILES[0], CONFIG_BYTES)
             answers.put(config)
             known = try_to_load_from_cache(model_id, DIRECTIONS, public, revision)
             if not (re.fullmatch("[0-9a-f]{40}", revision or "") and known is _CACHED_NO_EXIST):
                 with suppress(EntryNotFoundError, LocalEntryNotFoundError):  # not every model has directions
                     fetch(DIRECTIONS, max_bytes)
-            needed = most_bytes(Generator.on_meta(Path(config)).state_dict())
+            needed = most_bytes(Generator.on_meta(read_config(Path(config))).state_dict())
             answers.put(fetch(FILES[1], min(needed, max_bytes)))
         except Exception as error:
             answers.put(error)
@@ -114,15 +96,3 @@ def _download(model_id: str, revision: str | None, public: Path | None, max_byte
             raise answer
         folder = Path(answer).parent
     return folder
-
-
-def _reason(error: Exception, public: bool) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status == 401 and not isinstance(error, RepositoryNotFoundError):
-        return "the Hub does not accept HF_TOKEN"
-    if public and isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return "there is no such public model on the Hub"
-    for kinds, reason in REASONS:
-        if isinstance(error, kinds):
-            return reason or str(error)
-    return f"{type(error).__name__} on reading it"

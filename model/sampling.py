@@ -1,9 +1,11 @@
 """From seeds to latents to pictures: pure functions shared by the app, the trainer and other code."""
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from typing import SupportsIndex
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -12,20 +14,40 @@ MAX_SEED = 2**32 - 1
 MAX_TRUNCATION = 1.5
 
 
-def latents_from_seeds(seeds: Iterable[int], latent_dim: int) -> Tensor:
-    """Standard normal latents (N, latent_dim), float32 on the CPU, one random generator per seed.
-
-    Row i depends on ``seeds[i]`` alone, so a seed is the same face in every batch and on every device.
+def check_seed(seed: object) -> int:
+    """``seed`` as an int: a whole number of Python, NumPy or PyTorch in [0, 2**32 - 1].
 
     Raises:
-        ValueError: a seed that is not an integer in [0, 2**32 - 1].
+        ValueError: it is none; a bool, a fraction and a text are none.
     """
-    rows: list[Tensor] = []
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED:
-            raise ValueError(f"seed: {seed!r} is not an integer from 0 to {MAX_SEED}")
-        rows.append(torch.randn(latent_dim, generator=torch.Generator().manual_seed(int(seed))))
-    return torch.stack(rows) if rows else torch.empty(0, latent_dim)
+    try:
+        is_bool = isinstance(seed, bool) or str(getattr(seed, "dtype", "")) in ("bool", "torch.bool")
+        number = -1 if is_bool else operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_SEED:
+        hint = "; seed_of() makes one of a name" if isinstance(seed, str) else ""
+        raise ValueError(f"seed: {seed!r:.40} is not an integer from 0 to {MAX_SEED}{hint}")
+    return number
+
+
+def latents_from_seeds(seeds: Iterable[SupportsIndex], latent_dim: int) -> Tensor:
+    """Standard normal latents (N, latent_dim), float32 on the CPU, one random generator per seed.
+
+    Row i depends on ``seeds[i]`` alone, so a seed is the same face in every batch and on every device, whatever
+    PyTorch's default dtype and device are.
+
+    Raises:
+        ValueError: a seed that is not an integer in [0, 2**32 - 1], or ``seeds`` that are not several.
+    """
+    try:
+        numbers = [check_seed(seed) for seed in seeds]
+    except TypeError:
+        raise ValueError(f"seeds: {seeds!r:.40} is not a list of integers, such as [7]") from None
+    z = torch.empty(len(numbers), latent_dim, dtype=torch.float32, device="cpu")
+    for row, seed in zip(z, numbers):
+        row.normal_(generator=torch.Generator("cpu").manual_seed(seed))
+    return z
 
 
 def truncate(z: Tensor, truncation: float) -> Tensor:
@@ -34,9 +56,31 @@ def truncate(z: Tensor, truncation: float) -> Tensor:
     Raises:
         ValueError: truncation out of range or NaN.
     """
-    if not 0 <= truncation <= MAX_TRUNCATION:
-        raise ValueError(f"truncation: {truncation} is not a number from 0 to {MAX_TRUNCATION}")
+    try:
+        in_range = 0 <= truncation <= MAX_TRUNCATION
+    except TypeError:
+        in_range = False
+    if not in_range:
+        raise ValueError(f"truncation: {truncation!r:.40} is not a number from 0 to {MAX_TRUNCATION}")
     return z * truncation
+
+
+def check_latents(z: object, latent_dim: int) -> Tensor:
+    """``z`` as a tensor (N, latent_dim); an array or nested lists of numbers become float32 on the CPU.
+
+    Raises:
+        ValueError: another shape, or numbers that are not finite.
+    """
+    if not isinstance(z, Tensor):
+        try:
+            z = torch.from_numpy(np.array(z, np.float32))
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(f"z: {type(z).__name__} is not an array of numbers (N, {latent_dim})") from None
+    if z.ndim != 2 or z.shape[1] != latent_dim:
+        raise ValueError(f"z: shape {tuple(z.shape)} is not (N, {latent_dim})")
+    if not z.isfinite().all():
+        raise ValueError("z: some of its numbers are not finite")
+    return z
 
 
 def slerp(z0: Tensor, z1: Tensor, t: Tensor | float) -> Tensor:

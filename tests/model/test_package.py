@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model import Generator
+from model import Generator, __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +80,7 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_the_networks_and_asks_for_five_packages(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
-        metadata = Parser().parsestr(archive.read("anime_dcgan-0.1.0.dist-info/METADATA").decode())
+        metadata = Parser().parsestr(archive.read(f"anime_dcgan-{__version__}.dist-info/METADATA").decode())
     modules = {f"anime_dcgan/{path.name}" for path in (ROOT / "model").glob("*.py")}
     assert set(names) == modules | {"anime_dcgan/py.typed"}
     needed = {re.match(r"[\w-]+", line)[0] for line in metadata.get_all("Requires-Dist")}

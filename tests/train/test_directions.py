@@ -58,6 +58,12 @@ def test_moving_along_a_direction_is_what_was_measured(folder):
     assert torch.equal(found.move(z, []), z)
 
 
+def put_other_weights(folder: Path) -> None:
+    """By hand: save_pretrained would remove what was made from those that were there."""
+    Generator().save_pretrained(folder.with_name("fresh"))
+    shutil.copy(folder.with_name("fresh") / "model.safetensors", folder)
+
+
 def test_the_card_shows_the_evidence_only_for_its_own_weights(folder, tmp_path):
     card = str(make_card(folder))
     for slider in json.loads((folder / "directions.json").read_text())["sliders"]:
@@ -65,7 +71,7 @@ def test_the_card_shows_the_evidence_only_for_its_own_weights(folder, tmp_path):
         assert f"**{slider['effect'][slider['label']]:+.2f}**" in line
     assert line.count("|") == len(ATTRIBUTES) + 3
     shutil.copytree(folder, tmp_path / "other")
-    Generator().save_pretrained(tmp_path / "other")
+    put_other_weights(tmp_path / "other")
     assert "## Directions" in card and "## Directions" not in str(make_card(tmp_path / "other"))
 
 
@@ -74,7 +80,7 @@ def test_directions_that_do_not_fit_are_left_alone(folder, tmp_path, fault):
     shutil.copytree(folder, tmp_path / "weights")
     file, latent_dim = tmp_path / "weights" / "directions.safetensors", 128
     if fault == "other weights":
-        Generator().save_pretrained(tmp_path / "weights")
+        put_other_weights(tmp_path / "weights")
     elif fault == "damaged":
         file.write_bytes(file.read_bytes()[:-9])
     elif fault == "absent":

@@ -59,7 +59,7 @@ class EndpointHandler:
         # Not by from_pretrained, which needs a newer huggingface_hub than the service may have.
         self.generator = Generator(**json.loads((folder / "config.json").read_text()))
         load_model(self.generator, folder / "model.safetensors", strict=True, device=device)
-        self.generator.to(device).eval()
+        self.generator.to(device).float().eval()  # whatever PyTorch's default dtype was
 
     def __call__(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         """Draw the faces of a request; ValueError, one sentence, where it cannot be understood."""
