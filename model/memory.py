@@ -27,7 +27,7 @@ class Face:
 
     Attributes:
         seed: in [0, 2**32 - 1]; either this or ``code``.
-        code: of a latent, as :func:`explore.encode` writes it.
+        code: of a latent, as :func:`page.explore.latent_to_code` writes it.
         truncation: in [0, 1.5].
         moves: along the model's directions, in their order, each in [-4, 4].
         model: name of the page's model or id on the Hub; None for a folder.

@@ -13,8 +13,8 @@ from hub_server import Hub
 from safetensors.torch import load_file, save_file
 
 from model import Generator
+from model.directions import Directions
 from model.errors import LoadError
-from model.explore import Directions
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"latent_dim": 8, "base_channels": 4, "image_size": 32}

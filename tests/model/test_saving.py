@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard, constants
 from PIL import Image
 
 from model import Generator, image_grid
-from train.card import write_card
+from train.release.card import write_card
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"latent_dim": 16, "base_channels": 4, "image_size": 32}
