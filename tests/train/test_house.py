@@ -105,13 +105,14 @@ def functions(path: Path) -> dict[str, int]:
     return {
         f"{path.relative_to(ROOT)}:{node.name}": node.end_lineno - node.lineno + 1
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
 
 
 def test_files_and_functions_are_short():
-    paths = [MODULES[name] for name in TRAIN]
-    assert {path: n for path in paths if (n := len(path.read_text().splitlines())) > 300} == {}
+    paths = list(MODULES.values())
+    long = {path.name for path in paths if len(path.read_text().splitlines()) > 300}
+    assert long <= {"app.py"}  # the only one that may know Gradio: four tabs, one keyword a line
     lengths = {name: n for path in paths for name, n in functions(path).items()}
     assert {name: n for name, n in lengths.items() if n > 60} == {}
     assert sorted(lengths.values())[len(lengths) // 2] <= 10
