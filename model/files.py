@@ -2,6 +2,10 @@
 
 import inspect
 import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +111,14 @@ def read_tensors(
         if not tensor.isfinite().all():
             raise ValueError(f"{file.name} holds numbers that are not finite, in tensor '{name}'")
     return state
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name beside ``path``, this writer's own, to write to; it becomes ``path`` at the end or goes on an error."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
