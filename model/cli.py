@@ -60,7 +60,7 @@ def seed_ranges(text: str) -> list[range]:
     return ranges
 
 
-def whole(low: int, high: int) -> Any:
+def whole_number(low: int, high: int) -> Any:
     """The type of an option: a whole number in a range."""
 
     def parse(text: str) -> int:
@@ -100,8 +100,8 @@ def build_parser() -> Parser:
     film = commands.add_parser("film", help="from face to face")
     film.add_argument("output", type=Path, help=f"file that ends in {', '.join(films.SUFFIXES)}")
     film.add_argument("--seeds", type=seed_ranges, required=True, help="the faces to pass, such as 1,2,3")
-    film.add_argument("--frames", type=whole(1, 1000), default=60, help="from one face to the next (default: 60)")
-    film.add_argument("--fps", type=whole(1, 60), default=20, help="frames a second (default: 20)")
+    film.add_argument("--frames", type=whole_number(1, 1000), default=60, help="from face to face (default: 60)")
+    film.add_argument("--fps", type=whole_number(1, 60), default=20, help="frames a second (default: 20)")
     film.add_argument("--loop", action="store_true", help="end with the way back to the first face")
     film.add_argument("--grid", type=cells, default=(1, 1), help="films side by side, such as 4x2; seeds are dealt out")
     name = commands.add_parser("name", help="the seeds of names and, with --outdir, their faces")
@@ -111,10 +111,10 @@ def build_parser() -> Parser:
         command.add_argument("--model", default="weights", help="folder, or id on the Hub (default: weights)")
         command.add_argument("--revision", help="branch, tag or commit on the Hub")
         command.add_argument("--device", default="auto", help="such as cpu or cuda (default: a GPU if there is one)")
-        command.add_argument("--batch_size", type=whole(1, 4096), default=64, help="faces drawn at once (default: 64)")
+        command.add_argument("--batch_size", type=whole_number(1, 4096), default=64, help="drawn at once (default: 64)")
         command.add_argument("--truncation", type=truncation, default=1.0, help="0 (typical) to 1.5 (default: 1)")
         side = "of a face (default: the model's; film: 256)"
-        command.add_argument("--size", type=whole(1, MAX_SIDE), help=f"pixels {side}")
+        command.add_argument("--size", type=whole_number(1, MAX_SIDE), help=f"pixels {side}")
         command.add_argument("--style", choices=output.STYLES, default="smooth", help="of enlarging (default: smooth)")
     return parser
 

@@ -114,7 +114,7 @@ def read_tensors(
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A name beside ``path``, this writer's own, to write to; it becomes ``path`` at the end or goes on an error."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

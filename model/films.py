@@ -10,7 +10,7 @@ import torch
 from PIL.Image import Dither, Image, Quantize, Resampling
 from torch import Tensor
 
-from .files import whole
+from .files import atomic_file
 from .generator import Generator
 from .sampling import image_grid, interpolate, latents_from_seeds
 
@@ -75,7 +75,7 @@ def check_film(file: Path, frames: int, width: int, height: int) -> None:
 
 def write_film(frames: Iterator[Image], file: Path, fps: int) -> None:
     """Write an H.264 video (yuv420p), or an endless GIF or WebP, by the name of ``file``."""
-    with whole(file) as temporary:
+    with atomic_file(file) as temporary:
         if file.suffix.lower() == ".mp4":
             _write_mp4(frames, temporary, fps)
             return

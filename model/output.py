@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from .drawing import chunks
-from .files import whole
+from .files import atomic_file
 from .generator import Generator
 from .memory import Face, face_png
 
@@ -85,7 +85,7 @@ def claim(folder: Path, plan: Plan) -> None:
                 "give another folder"
             )
     else:
-        with whole(file) as temporary:
+        with atomic_file(file) as temporary:
             temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 
 
@@ -130,7 +130,7 @@ def draw_files(
     pending: list[Future[None]] = []
 
     def write(image: Image.Image, seed: int) -> None:
-        with whole(face_file(folder, seed, plan)) as temporary:
+        with atomic_file(face_file(folder, seed, plan)) as temporary:
             temporary.write_bytes(plan.file(image, seed))
 
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -153,7 +153,7 @@ def draw_archive(
     """Draw all faces into one .npz, whole: ``images`` uint8 (count, size, size, 3 or 1), ``seeds`` uint32 (count,)."""
     channels = len(generator.generate([0])[0].getbands())
     shape = (count, plan.size, plan.size, channels)
-    with whole(file) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with atomic_file(file) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open("seeds.npy", "w", force_zip64=True) as entry:
             np.lib.format.write_array_header_1_0(entry, _header("<u4", (count,)))
             for some in chunks(chain(*seeds), 2**16):
@@ -196,5 +196,5 @@ def save_whole(image: Image.Image | None, file: Path) -> None:
     assert image is not None
     suffix = file.suffix.lower()
     options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {"quality": 95} if "j" in suffix else {}
-    with whole(file) as temporary:
+    with atomic_file(file) as temporary:
         image.save(temporary, Image.registered_extensions()[suffix], **options)

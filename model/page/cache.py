@@ -2,14 +2,13 @@
 
 import errno
 import os
-import shutil
-import tempfile
 import threading
 import time
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from ..files import atomic_file
 from .checks import Refusal
 
 MAX_BYTES = 2**30
@@ -113,10 +112,6 @@ class FileCache:
                     for folder in file.parents[: len(file.relative_to(self.folder).parts) - 1]:
                         folder.rmdir()  # until one is met that is not empty
 
-    def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _write(self, path: Path, data: bytes) -> None:
         for attempt in range(3):
             try:
@@ -126,16 +121,8 @@ class FileCache:
                     return
                 with self._lock:
                     self._written += len(data)
-                # Under another name first: no reader meets half a file.
-                file = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115
-                try:
-                    with file:
-                        file.write(data)
-                    os.replace(file.name, path)
-                except OSError:
-                    with suppress(OSError):
-                        os.unlink(file.name)
-                    raise
+                with atomic_file(path) as temporary:
+                    temporary.write_bytes(data)
                 return
             except FileNotFoundError:  # a sweep, or someone else, has just deleted the folder
                 if attempt == 2:

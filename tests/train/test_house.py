@@ -34,7 +34,10 @@ def imports(module: str) -> set[str]:
     """What a module imports, anywhere in it: modules of this project by their own name, others by their package's."""
     path, found = MODULES[module], set()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    types = {id(part) for guard in guards for part in ast.walk(guard)}  # for the type checker: nothing is imported
+    for node in (node for node in ast.walk(tree) if id(node) not in types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -1,14 +1,13 @@
 """Files that are written whole: nobody reads half of one, and a failure leaves what was there before."""
 
 import json
-import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model.files import atomic_file as atomic_file
 from train.errors import UserError
 
 
@@ -17,17 +16,6 @@ def make_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path``, this writer's own, to write to; it becomes ``path`` at the end or goes on an error."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
