@@ -64,7 +64,8 @@ def manifold_metrics(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[st
         raise ValueError(f"at least {k + 1} images are needed on each side")
     among_real, among_fake, across = torch.cdist(real, real), torch.cdist(fake, fake), torch.cdist(real, fake)
     # The smallest distance of each row is that of the image to itself.
-    real_radius, fake_radius = (among.kthvalue(k + 1, 1).values for among in (among_real, among_fake))
+    # An image at the very edge of a ball is outside, whichever way its distance was rounded.
+    real_radius, fake_radius = (among.kthvalue(k + 1, 1).values * (1 - 1e-9) for among in (among_real, among_fake))
     inside = across < real_radius[:, None]  # (real, fake)
     nearest_real = among_real.kthvalue(2, 1).values.median()
     return {
