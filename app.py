@@ -449,8 +449,14 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
     tab.controls["model"] = model
     inputs, on = list(tab.controls.values()), tab.parts
 
-    def follow(*values: object) -> object:  # an empty field is no mistake while someone types in it
-        return gr.skip() if None in values or values[0] == "" else tab.draw(*values)
+    def unless_empty(function: Callable) -> Callable:
+        """``function``, but for an empty field: that is no mistake while someone types in it."""
+
+        @wraps(function)
+        def answer(*values: object) -> object:
+            return gr.skip() if None in values or values[0] == "" else function(*values)
+
+        return answer
 
     def drawing(event: Callable, function: Callable, **more: Any) -> Any:
         """``function`` of the controls, as they were sent: the checks are ours."""
@@ -465,7 +471,7 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
     rolled = on.roll.click(None, None, tab.randomised, js=tab.random, **private)
     settled = gr.Number(visible=False, show_label=False)
     gr.on([control.change for control in [*tab.draw_after, model]], None, None, settled, js="settle", **private)
-    drawn.append(drawing(settled.change, follow, **later, **private))
+    drawn.append(drawing(settled.change, unless_empty(tab.draw), **later, **private))
     if tab.randomised[0] not in tab.draw_after:
         drawn.append(drawing(rolled.then, tab.draw, **later, **private))
     remember_address(tab, inputs, drawn)
@@ -474,7 +480,8 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
         taken = dict(inputs=[tab.controls[name] for name in names], outputs=shown)
         public = dict(api_name=again.__name__, api_description=inspect.getdoc(again))
         for i, event in enumerate(drawn):
-            drawing(event.success, refusing(again), **taken, **later, **(private if i else public))
+            draw_again = unless_empty(refusing(again)) if i else refusing(again)
+            drawing(event.success, draw_again, **taken, **later, **(private if i else public))
 
 
 def remember_address(tab: Tab, inputs: list, drawn: list) -> None:

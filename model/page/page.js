@@ -16,7 +16,7 @@ const drawn = (tab, keys, values) => { // another model draws in all tabs; the a
   if (open?.textContent.trim().toLowerCase() === tab) remember(tab, keys, values);
 };
 const remember = (tab, keys, values) => {
-  if (!restored || values.includes(null)) return;
+  if (!restored || values.includes(null) || values[0] === "") return; // an empty field is no address
   const query = new URLSearchParams({ tab });
   const theme = new URLSearchParams(location.search).get("__theme");
   if (theme) query.set("__theme", theme);
@@ -48,6 +48,8 @@ const copyLink = async (tab, keys, values) => {
 };
 const later = (label) => () => new Promise((done) => setTimeout(done, 2000, label));
 
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
 // Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
 const names = { truncations: "Creativity", map: "Neighbour" };
 new MutationObserver(() => {
@@ -56,6 +58,13 @@ new MutationObserver(() => {
     if (button.ariaLabel !== name) button.ariaLabel = name;
     const image = button.querySelector("img");
     if (image?.alt) image.alt = "";
+  }
+  for (const video of document.querySelectorAll("#video video")) { // phones play only what is silent and in its place
+    if (!video.muted) Object.assign(video, { muted: true, playsInline: true });
+    if (calm.matches && video.autoplay) {
+      video.autoplay = false;
+      video.pause();
+    }
   }
   document.querySelector("#example button.upload-container")?.removeAttribute("aria-label"); // its text says the same
 }).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["alt", "aria-label"] });

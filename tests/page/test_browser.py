@@ -435,3 +435,52 @@ def test_on_a_space_and_with_a_model_that_cannot_be_had_no_other_host_is_asked(b
                     visit.tab.wait_for_load_state("networkidle")
                 dark = visit.tab.evaluate("document.body.classList.contains('dark')")
                 assert dark == (scheme == "dark")
+
+
+BOXES = """() => [...document.querySelectorAll(".grid-container")].filter(grid => grid.offsetParent).map(grid => {
+  const block = grid.closest(".block"), frame = block.getBoundingClientRect();
+  const faces = [...grid.querySelectorAll(".thumbnail-item")], boxes = faces.map(face => face.getBoundingClientRect());
+  const cut = (box) => box.bottom > frame.bottom + 1 || box.right > frame.right + 1 || box.width < 30;
+  const captions = [...grid.querySelectorAll(".caption-label")].filter((label) => label.offsetParent);
+  return { id: block.id, faces: faces.length, cut: boxes.filter(cut).length,
+           cutCaptions: captions.filter((label) => label.scrollWidth > label.clientWidth + 1).length };
+})"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 640, 768, 820, 1000, 1280, 1920])
+def test_no_gallery_cuts_a_face_or_a_caption_off(browser, served, width):
+    tab = browser.new_page(viewport={"width": width, "height": 844})
+    for query in ("seed=7", "tab=batch&first_seed=4294967290&count=20", "tab=interpolation&seeds=7,8", "tab=explore"):
+        tab.goto(f"{served.url}/?{query}")
+        tab.wait_for_function("typeof restored !== 'undefined' && restored")
+        for gallery in tab.evaluate(BOXES):
+            assert gallery["faces"] and not gallery["cut"] and not gallery["cutCaptions"], (width, gallery)
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tab.close()
+
+
+def test_an_empty_field_is_no_mistake_and_no_address(browser, served):
+    with Visit(browser, served.url, "desktop", query="?seed=7") as visit:
+        visit.tab.get_by_label("Seed", exact=True).first.fill("")
+        visit.tab.wait_for_timeout(2000)
+        assert not visit.tab.locator(".toast-body").count()
+        assert parse_qs(urlsplit(visit.tab.url).query)["seed"] == ["7"]
+        visit.tab.get_by_role("tab", name="Explore").click()
+        visit.tab.get_by_label("Start").fill("")
+        visit.tab.wait_for_timeout(2000)
+        assert not visit.tab.locator(".toast-body").count()
+        assert parse_qs(urlsplit(visit.tab.url).query, keep_blank_values=True).get("start") != [""]
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_film_plays_in_its_place_without_sound_and_stands_still_where_motion_is_unwanted(browser, served, motion):
+    context = browser.new_context(reduced_motion=motion)
+    tab = context.new_page()
+    tab.goto(f"{served.url}/?tab=interpolation&seeds=7,8")
+    tab.wait_for_function("typeof restored !== 'undefined' && restored")
+    video = tab.locator("#video video")
+    expect(video).to_be_visible()
+    assert video.evaluate("video => [video.muted, video.playsInline]") == [True, True]
+    tab.wait_for_timeout(1000)
+    assert video.evaluate("video => video.paused") is (motion == "reduce")
+    context.close()
