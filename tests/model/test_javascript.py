@@ -24,14 +24,18 @@ WITH_NODE = pytest.mark.skipif(not shutil.which("node"), reason="Node.js is not 
 WITH_RUNTIME = pytest.mark.skipif(not node.available(), reason="Node.js, npm or onnxruntime-web is not to be had")
 
 
+def scripts(folder: Path) -> None:
+    for name in ("faces.js", "latents.mjs"):
+        shutil.copy(SCRIPTS / name, folder)
+    (folder / "package.json").write_text('{"type": "module"}')  # Node, not the browser, wants to be told
+
+
 @pytest.fixture(scope="module")
 def site(exported, tmp_path_factory) -> Path:
     """A folder of a website: the module and, beside it, the model."""
     folder = tmp_path_factory.mktemp("site")
-    for name in ("faces.js", "latents.mjs"):
-        shutil.copy(SCRIPTS / name, folder)
+    scripts(folder)
     shutil.copy(exported / "onnx" / "model_fp16.onnx", folder)
-    (folder / "package.json").write_text('{"type": "module"}')  # Node, not the browser, wants to be told
     (folder / "index.html").write_text("<!doctype html><title>A page</title><body></body>")
     return folder
 
@@ -52,15 +56,16 @@ def rgb(data: str, side: int) -> np.ndarray:
 
 
 @WITH_NODE
-def test_names_have_the_seeds_of_the_table(site):
-    (site / "names.js").write_text("""
+def test_names_have_the_seeds_of_the_table(tmp_path):
+    scripts(tmp_path)
+    (tmp_path / "names.js").write_text("""
         import { seedOf } from "./faces.js";
         const refused = (name) => { try { return seedOf(name); } catch (error) { return error.message; } };
         const [names, bad] = JSON.parse(process.argv[2]);
         console.log(JSON.stringify([names.map(seedOf), [...bad, NaN, undefined, "\\ud800"].map(refused)]));
     """)
-    bad = ["", " \u3000", "4294967296", "9" * 500, -1, 2**32, 1.5, None, True]
-    seeds, refused = json.loads(node.run(site / "names.js", json.dumps([[row["name"] for row in NAMES], bad])))
+    bad = ["", " \u3000", "4294967296", "9" * 500, -1, 2**32, 1e21, 1.5, None, True]
+    seeds, refused = json.loads(node.run(tmp_path / "names.js", json.dumps([[row["name"] for row in NAMES], bad])))
     assert seeds == [row["seed"] for row in NAMES]
     assert all(isinstance(answer, str) and answer.startswith(("name: ", "seed: ")) for answer in refused), refused
 

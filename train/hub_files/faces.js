@@ -3,8 +3,8 @@
 //   import { face } from "./faces.js";
 //   document.body.append(await face("alice", { size: 256 }));
 //
-// Seeds and names are those of Python: seedOf("alice") is the same number, pixels("alice") the same face within 1 of 255.
-// latents.mjs and the model, model_fp16.onnx, lie beside this file. onnxruntime-web comes from npm ("npm install
+// Seeds and names are those of Python: seedOf("alice") is the same number, pixels("alice") the same face within 1 of
+// 255. latents.mjs and the model, model_fp16.onnx, lie beside this file. onnxruntime-web comes from npm ("npm install
 // onnxruntime-web" in Node and for bundlers, or an import map); a page that has none gets it from cdn.jsdelivr.net. Say
 // where else both are: const { face } = faces({ model: "/m/model.onnx", runtime: "/ort/ort.wasm.bundle.min.mjs" });
 
@@ -54,18 +54,21 @@ function sha256Head(bytes) {
 }
 
 /**
- * The seed of a name: surrounding spaces do not count, case does; the digits 0 to 9 alone are that seed, anything else is
- * a name, whose seed is the first 32 bits of the SHA-256 of its NFC form in UTF-8.
+ * The seed of a name: surrounding spaces do not count, case does; the digits 0 to 9 alone are that seed, anything else
+ * is a name, whose seed is the first 32 bits of the SHA-256 of its NFC form in UTF-8.
  * @param {string|number} name
  * @returns {number} 0 to 4294967295
  */
 export function seedOf(name) {
   const text = String(name).normalize("NFC").replace(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
-  if (typeof name === "number" ? !Number.isInteger(name) || name < 0 || name > MAX_SEED : typeof name !== "string" || !text)
+  const isSeed = Number.isInteger(name) && name >= 0 && name <= MAX_SEED;
+  const valid = typeof name === "number" ? isSeed : typeof name === "string" && text;
+  if (!valid)
     throw new RangeError(`name: '${text.slice(0, 40)}' is neither a name nor an integer from 0 to ${MAX_SEED}`);
   if (/^[0-9]+$/.test(text)) {
-    if (!(Number(text) <= MAX_SEED)) throw new RangeError(`seed: ${text.slice(0, 40)} is not an integer from 0 to ${MAX_SEED}`);
-    return Number(text);
+    const seed = Number(text);
+    if (seed > MAX_SEED) throw new RangeError(`seed: ${text.slice(0, 40)} is not an integer from 0 to ${MAX_SEED}`);
+    return seed;
   }
   if (/\p{Surrogate}/u.test(text)) throw new RangeError("name: it holds half of a character (a lone surrogate)");
   return sha256Head(new TextEncoder().encode(text));
