@@ -62,6 +62,13 @@ def test_loading_runs_as_written(clone):
     assert Image.open(clone / "7.png").size == (64, 64)
 
 
+def test_the_shell_draws_as_written(clone):
+    text = block("sh", "anime-dcgan draw").replace("anime-dcgan", f"{sys.executable} -m anime_dcgan")
+    out = shell(text, clone)
+    assert "faces: 65 faces in " in out and f"alice\t{0x2BD806C9}\tnames/" in out
+    assert Image.open(clone / "sheet.png").size == (576, 512) and (clone / "out.mp4").stat().st_size > 10_000
+
+
 def test_the_client_runs_as_written(tmp_path):
     with Page(tmp_path) as page:
         code = block("python", "gradio_client").replace("http://127.0.0.1:7860", page.url)
@@ -76,6 +83,7 @@ def test_training_runs_as_written(clone):
     elsewhere = {"--num_processes", "--nproc_per_node"}  # of accelerate launch and torchrun
     text = shell(".venv/bin/python train/train.py --help; .venv/bin/python -m train.publish --help", clone)
     text += shell(".venv/bin/python -m train.evaluate --help", clone)
+    text += shell("for command in draw film name; do .venv/bin/python -m model $command --help; done", clone)
     ours = README.replace(block("bash", "#SBATCH"), "")  # a script for another program
     assert [flag for flag in re.findall(r"--\w+", ours) if flag not in text and flag not in elsewhere] == []
 
