@@ -59,7 +59,7 @@ from accelerate.utils import set_seed
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
-from model.files import fetch, most_bytes, read_tensors
+from model.files import fetch, most_bytes, read_tensors, tensor_names
 from train import export, publish
 from train.card import write_card
 from train.checkpoint import CheckpointError, checkpoints, find_checkpoint, saved_config
@@ -68,6 +68,7 @@ from train.config import TrainConfig, checkpoint_mismatch, parse_args
 from train.data import DataError, ImageSet, prepare, prepare_hub
 from train.files import make_writable, whole_folder
 from train.first_weights import initialise
+from train.growth import fill, wanted
 from train.interrupt import lost_rank
 from train.trainer import Trainer, TrainingError
 from train.weights import DISCRIMINATOR
@@ -75,13 +76,21 @@ from train.weights import DISCRIMINATOR
 
 def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
     """Fresh networks in channels_last."""
-    G = Generator(config.latent_dim, config.g_channels, config.resolution)
+    G = Generator(
+        config.latent_dim,
+        config.g_channels,
+        config.resolution,
+        mapping_layers=config.mapping_layers,
+        blocks=config.g_blocks,
+    )
     D = Discriminator(
         config.d_channels,
         config.resolution,
         kernel_size=config.d_kernel_size,
         norm=config.d_norm,
         minibatch_std=config.minibatch_std,
+        blocks=config.d_blocks,
+        hidden=config.d_hidden,
     )
     for network in (G, D):
         initialise(network, config.init)
@@ -91,7 +100,8 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
 def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     """Fill G with the generator of ``--init_from`` and D with its discriminator, if it has one that fits.
 
-    A discriminator that knows nothing yet spoils the generator before it can teach it anything.
+    Both may have parts that theirs lack; these start at zero and change nothing at first. A discriminator that knows
+    nothing yet spoils the generator before it can teach it anything.
 
     Returns:
         What was loaded, for people.
@@ -105,19 +115,20 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     except unloadable as error:
         raise TrainingError(f"--init_from: '{source}' cannot be loaded ({error})") from error
     try:
-        G.load_state_dict(found.state_dict())
-    except RuntimeError as error:
+        added = [f"{part} (generator)" for part in fill(G, found.state_dict())]
+    except ValueError as error:
         raise TrainingError(
             f"--init_from: the generator of '{source}' has another shape; "
-            "give its --latent_dim, --g_channels and --resolution"
+            "give its --latent_dim, --g_channels and --resolution, and at least its --mapping_layers and --g_blocks"
         ) from error
     try:
-        expected = D.state_dict()
-        file = fetch(source, DISCRIMINATOR, most_bytes(expected))
-        D.load_state_dict(read_tensors(file, expected, config="the options"))
+        file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
+        tensors = read_tensors(file, wanted(D, tensor_names(file)), config="the options")
+        added += [f"{part} (discriminator)" for part in fill(D, tensors)]
+        start = f"generator and discriminator of '{source}'"
     except unloadable as error:
-        return f"generator of '{source}' and a new discriminator ({error})"
-    return f"generator and discriminator of '{source}'"
+        start = f"generator of '{source}' and a new discriminator ({error})"
+    return start + (f"; added, and without effect at first: {', '.join(added)}" if added else "")
 
 
 def load_data(config: TrainConfig) -> ImageSet:

@@ -30,6 +30,14 @@ from train.progress import STATS, Progress
 from train.watch import spread, warnings
 
 
+def truncated(z: Tensor, part: float, u: Tensor) -> Tensor:
+    """Latents (N, latent_dim) of which ``part`` are scaled by 0 to 1; ``u`` (N, 2), uniform in [0, 1), says which.
+
+    By the root of a uniform number: few are near 0, where all are one face.
+    """
+    return z * torch.where(u[:, :1] < part, u[:, 1:].sqrt(), 1.0)
+
+
 class TrainingError(RuntimeError):
     """The run cannot start or go on; the message is one sentence for the user."""
 
@@ -135,6 +143,8 @@ class Trainer:
         penalize = config.penalty_gamma > 0 and self.progress.steps % config.penalty_interval == 0
         twice = config.compile and penalize  # a penalty differentiates D twice, which compiled code cannot
         z = draws.normal(config.latent_dim)
+        if config.truncated_part:
+            z = truncated(z, config.truncated_part, draws.uniform(2))
 
         with accelerator.accumulate(G, D):
             # Draw and augment once; both updates look at the same images.
