@@ -7,6 +7,7 @@
 The loops take turns in one process, with the same networks, loss, gradient penalty and batch size:
 
 ours   train.py's own loop: its data, augmentation, precision, moving average and logging.
+library  ours without train/matmuls.py, on a CPU alone: every convolution is the library's.
 plain  written as PyTorch's DCGAN example is: picture files, DataLoader workers, torchvision transforms per image,
        float32, the losses read by .item() in every step; no augmentation, no moving average.
 bound  forward, backward and optimizer steps on one batch of random numbers in ours' precision and memory format: no
@@ -44,6 +45,7 @@ from train.config import TrainConfig
 from train.data import Batches
 from train.export import device_name
 from train.losses import discriminator_loss, generator_loss, gradient_penalty
+from train.matmuls import use_matmuls
 from train.sources import is_image
 from train.train import CheckpointError, TrainingError, build_networks, set_up
 from train.trainer import Trainer
@@ -222,7 +224,18 @@ def compare(
         "plain": plain(config, unpacked(Path(config.train_data_dir), folder), device, workers),
         "bound": bound(config, device, precision),
     }
-    calls = {"ours": partial(ours, trainer.batches)} | {name: loop.__next__ for name, loop in loops.items()}
+
+    def library(batches: Batches) -> None:
+        for network in (trainer.G, trainer.D):
+            use_matmuls(network, False)
+        ours(batches)
+        for network in (trainer.G, trainer.D):
+            use_matmuls(network)
+
+    calls = {"ours": partial(ours, trainer.batches)}
+    if device.type == "cpu" and not config.compile:
+        calls["library"] = partial(library, trainer.batches)
+    calls |= {name: loop.__next__ for name, loop in loops.items()}
     if cold:
         os.sync()  # what is not on the disk yet cannot be forgotten
         images = np.load(cold, mmap_mode="r")
@@ -239,7 +252,7 @@ def compare(
             read = bytes_read() - before if cold else 0  # cold comes last
     step = {name: statistics.median(values) / steps for name, values in times.items()}
     made = precision + ", compiled" * config.compile
-    detail = {"ours": made, "plain": f"float32, {workers} workers", "bound": precision}
+    detail = {"ours": made, "plain": f"float32, {workers} workers", "bound": precision, "library": precision}
     detail["cold"] = f"{made}, {read / steps / 1000:.0f} kB from the disk a step"
     print(f"\n{device_name(device)}, batch {batch}, {rounds} rounds of {steps} steps each")
     print(f"{'loop':<8}{'ms per step':>12}{'images per s':>14}{'slowest round':>15}   precision")
@@ -248,6 +261,8 @@ def compare(
         print(f"{name:<8}{value * 1e3:>12.1f}{batch / value:>14.1f}{slowest:>15.1f}   {detail[name]}")
     print(f"\nours is {step['plain'] / step['ours']:.2f} times as fast as plain and reaches "
           f"{step['bound'] / step['ours']:.2f} of the bound")  # fmt: skip
+    if "library" in step:
+        print(f"small convolutions as matrix products make it {step['library'] / step['ours']:.3f} times as fast")
     if cold:
         print(f"from the disk it runs at {step['ours'] / step['cold']:.3f} of that speed")
     if device.type == "cuda":

@@ -25,6 +25,7 @@ from train.ema import EMA
 from train.files import sweep, write_text
 from train.interrupt import Interrupt
 from train.losses import accuracies, discriminator_loss, generator_loss, gradient_penalty
+from train.matmuls import use_matmuls
 from train.monitor import Monitor
 from train.progress import STATS, Progress
 from train.watch import spread, warnings
@@ -62,6 +63,9 @@ class Trainer:
             "discriminator": sum(p.numel() for p in D.parameters()),
         }
         self.ema = EMA(G.to(accelerator.device), config.ema_kimg, config.ema_rampup)
+        if accelerator.device.type == "cpu" and not config.compile:
+            for network in (G, D):  # not the average, whose pictures are those of the library
+                use_matmuls(network)
         betas = (config.adam_beta1, config.adam_beta2)
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         opt_d = torch.optim.Adam(D.parameters(), lr=config.d_rate, betas=betas, fused=True)
