@@ -89,10 +89,17 @@ def test_a_grown_network_grows_further_and_refuses_what_does_not_fit():
     assert fill(grown, source.state_dict()) == ["residual blocks"]
     assert torch.equal(grown.mapping.layers[0].weight, source.mapping.layers[0].weight)
     assert fill(Generator(8, 4, 32, mapping_layers=1), source.state_dict()) == []
-    for other in (Generator(8, 4, 32), Generator(8, 8, 32, mapping_layers=1), Generator(8, 4, 32, mapping_layers=2)):
+    others = {
+        "less": Generator(8, 4, 32),
+        "deeper": Generator(8, 4, 32, mapping_layers=2),
+        "narrower": Generator(8, 2, 32, mapping_layers=1),
+        "of longer z": Generator(12, 4, 32, mapping_layers=1),
+        "larger": Generator(8, 4, 64, mapping_layers=1),
+    }
+    for other in others.values():
         before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-        with pytest.raises(ValueError, match="other shapes"):
-            fill(other, source.state_dict())
+        with pytest.raises(ValueError, match="other"):
+            fill(other, source.state_dict(), wider=True)
         assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
     missing = source.state_dict()
     missing.pop("layers.3.weight")  # no addition
@@ -100,10 +107,32 @@ def test_a_grown_network_grows_further_and_refuses_what_does_not_fit():
         fill(grown, missing)
 
 
+def test_a_wider_generator_draws_what_the_narrow_one_did_and_uses_its_channels():
+    torch.manual_seed(0)
+    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1))
+    narrow(torch.randn(64, 16))  # statistics that are not 0 and 1
+    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2), torch.randn(8, 16)
+    with pytest.raises(ValueError, match="other shapes"):
+        fill(wide, narrow.state_dict())
+    assert fill(wide, narrow.state_dict(), wider=True) == ["residual blocks", "channels"]
+    for training in (False, True):
+        assert torch.allclose(wide.train(training)(z), narrow.train(training)(z), atol=1e-5)
+    wide(z).square().sum().backward()
+    weight = wide.layers[9].weight  # (in, out, 4, 4), from 7 channels to 3; the last three are new
+    assert not weight[4:].any() and weight.grad[4:].any()
+
+
+def test_a_generator_of_another_z_is_refused(tmp_path):
+    Generator(8, 4, 32).save_pretrained(tmp_path)
+    G, D = build_networks(config(resolution=32, g_channels=4, d_channels=4, latent_dim=12))
+    with pytest.raises(TrainingError, match="--latent_dim"):
+        load_networks(str(tmp_path), G, D)
+
+
 def test_a_generator_that_is_larger_than_the_options_is_refused(tmp_path):
     Generator(8, 4, 32, mapping_layers=1, blocks=1).save_pretrained(tmp_path)
     G, D = build_networks(config(resolution=32, g_channels=4, d_channels=4, latent_dim=8))
-    with pytest.raises(TrainingError, match="--mapping_layers and --g_blocks"):
+    with pytest.raises(TrainingError, match="--mapping_layers, and no fewer --g_channels"):
         load_networks(str(tmp_path), G, D)
 
 

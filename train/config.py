@@ -83,8 +83,8 @@ class TrainConfig:
                                    group="Quality", low=0, high=1)
 
     init_from: str | None = option(None, "weights folder or Hub id to fine-tune: the generator and, where it is, the "
-                                   "discriminator; blocks, mapping and hidden layer that it lacks are added without "
-                                   "effect at first", group="Networks", metavar="PATH")
+                                   "discriminator; a mapping, blocks, a hidden layer and generator channels that "
+                                   "they lack are added without effect at first", group="Networks", metavar="PATH")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
     mapping_layers: int = option(0, "hidden layers of a mapping from z to w, in which truncation then acts; 0 for none",

@@ -115,11 +115,13 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     except unloadable as error:
         raise TrainingError(f"--init_from: '{source}' cannot be loaded ({error})") from error
     try:
-        added = [f"{part} (generator)" for part in fill(G, found.state_dict())]
+        if found.latent_dim != G.latent_dim:
+            raise ValueError
+        added = [f"{part} (generator)" for part in fill(G, found.state_dict(), wider=True)]
     except ValueError as error:
         raise TrainingError(
-            f"--init_from: the generator of '{source}' has another shape; "
-            "give its --latent_dim, --g_channels and --resolution, and at least its --mapping_layers and --g_blocks"
+            f"--init_from: the generator of '{source}' has another shape; give its --latent_dim, --resolution and "
+            "--mapping_layers, and no fewer --g_channels and --g_blocks"
         ) from error
     try:
         file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
