@@ -82,16 +82,21 @@ class _Up(torch.autograd.Function):
         return to_x, to_weight
 
 
+def biased(y: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, H, W, C) with (C,) added; a copy in any case, as a ReLU in place cannot write to what a Function returned."""
+    return y.clone() if bias is None else y + bias
+
+
 def strided(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A convolution of stride 2 and padding 1: x (N, C, H, W) with even sides, weight (O, C, k, k), k 3 or 4."""
     y = _Down.apply(x.permute(0, 2, 3, 1), weight.permute(2, 3, 1, 0))
-    return (y if bias is None else y + bias).permute(0, 3, 1, 2)
+    return biased(y, bias).permute(0, 3, 1, 2)
 
 
 def transposed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A transposed convolution of stride 2 and padding 1: x (N, O, H, W), weight (O, C, 4, 4)."""
     y = _Up.apply(x.permute(0, 2, 3, 1), weight.permute(2, 3, 1, 0))
-    return (y if bias is None else y + bias).permute(0, 3, 1, 2)
+    return biased(y, bias).permute(0, 3, 1, 2)
 
 
 def _forward(layer: nn.Conv2d | nn.ConvTranspose2d, by_matmul: Callable, scale: int, x: Tensor) -> Tensor:
