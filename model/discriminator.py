@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .generator import IMAGE_SIZES
+from .blocks import DenseHead, with_blocks
+from .generator import IMAGE_SIZES, MAX_DEPTH
 
 
 class MinibatchStd(nn.Module):
@@ -30,7 +31,9 @@ class MinibatchStd(nn.Module):
 class Discriminator(nn.Module):
     """Tells real from drawn: images (N, image_channels, H, W) in [-1, 1] -> logits (N,), positive for real.
 
-    Convolutions of stride 2 with LeakyReLU(0.2) halve the side down to 4 and double the channels each time.
+    Convolutions of stride 2 with LeakyReLU(0.2) halve the side down to 4 and double the channels each time; the last
+    layer is linear in what they see, each in a square of 31 pixels (kernels of 3). Residual blocks widen that, and a
+    hidden layer before the logit joins it.
 
     Args:
         base_channels: channels after the first convolution, at least 1.
@@ -40,6 +43,8 @@ class Discriminator(nn.Module):
         norm: "none"; "spectral" (Miyato et al. 2018, arXiv:1802.05957); "batch", the DCGAN paper's, never after
             the first convolution.
         minibatch_std: append the deviation within a batch before the last layer.
+        blocks: residual blocks at each side from a quarter of ``image_size`` down to 4 pixels, at most 8.
+        hidden: units of a hidden layer whose logit is added to the last layer's; 0 for none.
 
     Raises:
         ValueError: an argument outside these ranges.
@@ -53,6 +58,8 @@ class Discriminator(nn.Module):
         kernel_size: int = 3,
         norm: str = "none",
         minibatch_std: bool = True,
+        blocks: int = 0,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         if image_size not in IMAGE_SIZES:
@@ -61,6 +68,12 @@ class Discriminator(nn.Module):
             raise ValueError(f"norm: '{norm}' is not one of none, spectral, batch")
         if kernel_size not in (3, 4):
             raise ValueError(f"kernel_size: {kernel_size} is not 3 or 4")
+        if not 0 <= blocks <= MAX_DEPTH:
+            raise ValueError(f"blocks: {blocks} is not from 0 to {MAX_DEPTH}")
+        if not 0 <= hidden <= 4096:
+            raise ValueError(f"hidden: {hidden} is not from 0 to 4096")
+        if norm == "spectral" and (blocks or hidden):
+            raise ValueError("norm: 'spectral' cannot divide weights that start at zero; leave out blocks and hidden")
         constrain = spectral_norm if norm == "spectral" else lambda layer: layer
 
         layers: list[nn.Module] = []
@@ -72,15 +85,21 @@ class Discriminator(nn.Module):
             )
             if with_batch_norm:
                 layers.append(nn.BatchNorm2d(outputs))
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-            inputs, outputs, side = outputs, outputs * 2, side // 2
+            side //= 2
+            added = blocks if 4 * side <= image_size else 0
+            layers.append(with_blocks(nn.LeakyReLU(0.2, inplace=True), outputs, added, batch_norm=False))
+            inputs, outputs = outputs, outputs * 2
         if minibatch_std:
             layers.append(MinibatchStd())
             inputs += 1
         layers.append(constrain(nn.Conv2d(inputs, 1, 4)))  # (N, inputs, 4, 4) -> (N, 1, 1, 1)
         self.layers = nn.Sequential(*layers)
+        self.head = DenseHead(inputs, hidden) if hidden else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, image_channels, H, W) in [-1, 1] -> logits (N,)."""
-        logits: Tensor = self.layers(x).flatten()
-        return logits
+        features = self.layers[:-1](x)  # (N, C, 4, 4)
+        logits: Tensor = self.layers[-1](features)
+        if self.head:
+            logits = logits + self.head(features)
+        return logits.flatten()

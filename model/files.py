@@ -86,6 +86,15 @@ def most_bytes(state: dict[str, Tensor]) -> int:
     return sum(8 * tensor.numel() for tensor in state.values()) + HEADER_BYTES
 
 
+def tensor_names(file: Path) -> set[str]:
+    """The names in a safetensors file; ValueError, one sentence, if it is damaged."""
+    try:
+        with safe_open(file, "pt") as tensors:
+            return set(tensors.keys())
+    except SafetensorError as error:
+        raise ValueError(f"{file.name} is damaged ({error}); download it again") from None
+
+
 def read_tensors(
     file: Path, expected: dict[str, Tensor] | None = None, config: str = "config.json"
 ) -> dict[str, Tensor]:

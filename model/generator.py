@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from .blocks import MappingNetwork, with_blocks
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 IMAGE_SIZES, IMAGE_CHANNELS = (32, 64, 128), (1, 3)
+MAX_DEPTH = 8  # of what can be added
 
 
 class Generator(
@@ -34,20 +36,30 @@ class Generator(
     """Draws images from latent vectors: ``z`` (N, latent_dim), standard normal -> (N, image_channels, H, W) in [-1, 1].
 
     Transposed 4x4 convolutions with BatchNorm and ReLU double the side from 4 to ``image_size`` and halve the
-    channels each time; the last one ends in tanh.
+    channels each time; the last one ends in tanh. Two parts that the paper's DCGAN has not can be added: a mapping
+    from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, and residual blocks
+    (:class:`blocks.ResidualBlock`).
 
     Args:
         latent_dim: length of ``z``, at least 1.
         base_channels: channels at half the output size, at least 1; the 4x4 stage of a 64x64 model has 8 times as many.
         image_size: side of the square image in pixels: 32, 64 or 128.
         image_channels: 3 for RGB, 1 for grey.
+        mapping_layers: hidden layers of the mapping from z to w, at most 8; 0 for none.
+        blocks: residual blocks at each side from 4 pixels to a quarter of ``image_size``, at most 8.
 
     Raises:
         ValueError: an argument outside these ranges.
     """
 
     def __init__(
-        self, latent_dim: int = 128, base_channels: int = 64, image_size: int = 64, image_channels: int = 3
+        self,
+        latent_dim: int = 128,
+        base_channels: int = 64,
+        image_size: int = 64,
+        image_channels: int = 3,
+        mapping_layers: int = 0,
+        blocks: int = 0,
     ) -> None:
         super().__init__()
         for name, value, allowed in (
@@ -56,31 +68,39 @@ class Generator(
         ):
             if type(value) is not int or value not in allowed:
                 raise ValueError(f"{name}: {value!r:.40} is not one of {allowed}")
-        for name, value in (("latent_dim", latent_dim), ("base_channels", base_channels)):
-            if type(value) is not int or not 1 <= value <= 4096:
-                raise ValueError(f"{name}: {value!r:.40} is not a whole number from 1 to 4096")
+        for name, value, low, high in (
+            ("latent_dim", latent_dim, 1, 4096),
+            ("base_channels", base_channels, 1, 4096),
+            ("mapping_layers", mapping_layers, 0, MAX_DEPTH),
+            ("blocks", blocks, 0, MAX_DEPTH),
+        ):
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name}: {value!r:.40} is not a whole number from {low} to {high}")
         self.latent_dim = latent_dim
         self.image_size = image_size
 
+        self.mapping = MappingNetwork(latent_dim, mapping_layers) if mapping_layers else None
         channels = base_channels * image_size // 8
         layers: list[nn.Module] = [  # (N, latent_dim, 1, 1) -> (N, channels, 4, 4)
             nn.ConvTranspose2d(latent_dim, channels, 4, bias=False),
             nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
+            with_blocks(nn.ReLU(inplace=True), channels, blocks, batch_norm=True),
         ]
         while channels > base_channels:  # 4x4 -> 8x8 -> ... -> half the output size
+            inputs, channels = channels, channels // 2
+            added = blocks if channels > base_channels else 0  # at half the output size they would cost most
             layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(channels // 2),
-                nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(inputs, channels, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                with_blocks(nn.ReLU(inplace=True), channels, added, batch_norm=True),
             ]
-            channels //= 2
         layers += [nn.ConvTranspose2d(channels, image_channels, 4, stride=2, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
         """``z`` (N, latent_dim) -> images (N, image_channels, image_size, image_size) in [-1, 1]."""
-        images: Tensor = self.layers(z[:, :, None, None])
+        w = self.mapping(z) if self.mapping else z
+        images: Tensor = self.layers(w[:, :, None, None])
         return images
 
     def generate(
@@ -101,7 +121,7 @@ class Generator(
         Args:
             seeds: integers in [0, 2**32 - 1]; give either these or ``z``.
             z: latents (N, latent_dim); a tensor, an array or lists of numbers.
-            truncation: scale of ``z`` in [0, 1.5]; lower is more typical, higher more varied.
+            truncation: scale of ``z`` in [0, 1.5]; with a mapping this moves w towards its mean, the average face.
             batch_size: faces that are drawn at once, at least 1.
 
         Raises:

@@ -7,6 +7,7 @@
 The loops take turns in one process, with the same networks, loss, gradient penalty and batch size:
 
 ours   train.py's own loop: its data, augmentation, precision, moving average and logging.
+library  ours without train/matmuls.py, on a CPU alone: every convolution is the library's.
 plain  written as PyTorch's DCGAN example is: picture files, DataLoader workers, torchvision transforms per image,
        float32, the losses read by .item() in every step; no augmentation, no moving average.
 bound  forward, backward and optimizer steps on one batch of random numbers in ours' precision and memory format: no
@@ -37,6 +38,7 @@ from train.config import TrainConfig
 from train.data.batches import Batches
 from train.data.sources import is_image
 from train.errors import UserError, run
+from train.gan.matmuls import use_matmuls
 from train.run.reference_loops import Cold, bound, plain
 from train.run.setup import set_up
 from train.run.trainer import Trainer, device_name
@@ -95,6 +97,15 @@ def our_step(trainer: Trainer, batches: Batches) -> None:
     trainer.upkeep()
 
 
+def library_step(trainer: Trainer, batches: Batches) -> None:
+    """The same with all convolutions by the library."""
+    for network in (trainer.G, trainer.D):
+        use_matmuls(network, False)
+    our_step(trainer, batches)
+    for network in (trainer.G, trainer.D):
+        use_matmuls(network)
+
+
 def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: int, cold: Path | None) -> None:
     """Time the loops in turns and print the table."""
     config, device, precision = trainer.config, trainer.accelerator.device, trainer.accelerator.mixed_precision
@@ -103,6 +114,8 @@ def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: in
         "bound": bound(config, device, precision),
     }
     calls = {"ours": partial(our_step, trainer, trainer.batches)}
+    if device.type == "cpu" and not config.compile:
+        calls["library"] = partial(library_step, trainer, trainer.batches)
     calls |= {name: loop.__next__ for name, loop in loops.items()}
     if cold:
         os.sync()  # what is not on the disk yet cannot be forgotten
@@ -120,7 +133,7 @@ def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: in
             times[name].append(seconds(call, steps, device))
             read = bytes_read() - before if cold else 0  # cold comes last
     ours = f"{precision}, compiled" if config.compile else precision
-    detail = {"ours": ours, "plain": f"float32, {workers} workers", "bound": precision}
+    detail = {"ours": ours, "library": precision, "plain": f"float32, {workers} workers", "bound": precision}
     detail["cold"] = f"{ours}, {read / steps / 1000:.0f} kB from the disk a step"
     print(f"\n{device_name(device)}, batch {config.train_batch_size}, {rounds} rounds of {steps} steps each")
     report(times, detail, steps, config.train_batch_size)
@@ -137,6 +150,8 @@ def report(times: dict[str, list[float]], detail: dict[str, str], steps: int, ba
         print(f"{name:<8}{value * 1e3:>12.1f}{batch / value:>14.1f}{slowest:>15.1f}   {detail[name]}")
     print(f"\nours is {step['plain'] / step['ours']:.2f} times as fast as plain and reaches "
           f"{step['bound'] / step['ours']:.2f} of the bound")  # fmt: skip
+    if "library" in step:
+        print(f"small convolutions as matrix products make it {step['library'] / step['ours']:.3f} times as fast")
     if "cold" in step:
         print(f"from the disk it runs at {step['ours'] / step['cold']:.3f} of that speed")
 

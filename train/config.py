@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from model.generator import MAX_DEPTH
 from train.errors import UserError
 from train.gan.augment import parse_policy
 from train.gan.first_weights import INITS
@@ -82,18 +83,29 @@ class TrainConfig:
                                    group="Quality", low=0, high=1)
 
     init_from: str | None = option(None, "weights folder or Hub id to fine-tune: the generator and, where it is, the "
-                                   "discriminator", group="Networks", metavar="PATH")
+                                   "discriminator; a mapping, blocks, a hidden layer and generator channels that "
+                                   "they lack are added without effect at first", group="Networks", metavar="PATH")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
+    mapping_layers: int = option(0, "hidden layers of a mapping from z to w, in which truncation then acts; 0 for none",
+                                 group="Networks", low=0, high=MAX_DEPTH)
+    g_blocks: int = option(0, "residual blocks at each of the generator's sides from 4 pixels to a quarter of its "
+                           "pictures", group="Networks", low=0, high=MAX_DEPTH)
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
                          choices=("none", "spectral", "batch"))
+    d_blocks: int = option(0, "residual blocks at each of the discriminator's sides from a quarter of its pictures "
+                           "down to 4 pixels", group="Networks", low=0, high=MAX_DEPTH)
+    d_hidden: int = option(0, "units of a hidden layer before the discriminator's logit, with which it sees the whole "
+                           "picture at once; 0 for none", group="Networks", low=0, high=4096)
     minibatch_std: bool = option(True, "show the discriminator the spread within a batch", group="Networks")
     init: str = option("resize", "first weights: orthogonal; normal, with deviation 0.02; or resize: orthogonal and "
                        "without the checkerboards of transposed convolutions", group="Networks", choices=INITS)
 
     loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Loss", choices=LOSSES)
+    truncated_part: float = option(0.0, "part of the drawn faces whose z is scaled by 0 to 1, so that truncation stays "
+                                   "within what was trained", group="Loss", low=0, high=1)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)
     augment: str = option("color,translation", "of color, translation, cutout; or none", group="Loss", metavar="LIST")
@@ -178,6 +190,8 @@ class TrainConfig:
             found.append("--push_to_hub: give the repository as --hub_model_id name/model")
         if self.report_to != "none" and importlib.util.find_spec(self.report_to) is None:
             found.append(f"--report_to: {self.report_to} is not installed; pip install {self.report_to}")
+        if self.d_norm == "spectral" and (self.d_blocks or self.d_hidden):
+            found.append("--d_norm: spectral does not go with --d_blocks and --d_hidden, which start at zero")
         try:
             parse_policy(self.augment)
         except ValueError as error:
@@ -224,7 +238,10 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
 
 def require_same_networks(saved: dict, config: TrainConfig) -> None:
     """UserError where a checkpoint's networks, of the options ``saved``, cannot go on under ``config``."""
-    for name in ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std"):
+    added = {"mapping_layers": 0, "g_blocks": 0, "d_blocks": 0, "d_hidden": 0}  # older checkpoints do not name them
+    saved = added | saved
+    known = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std")
+    for name in (*known, *added):
         if saved.get(name) != getattr(config, name):
             raise UserError(
                 "--resume_from_checkpoint",

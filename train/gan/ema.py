@@ -30,16 +30,19 @@ class EMA:
             average.copy_(buffer)
 
     def calibrate(self, latent_dim: int, batches: int = 16, batch_size: int = 128) -> None:
-        """Measure the BatchNorm statistics anew for the averaged weights, from fixed latents.
+        """Measure the BatchNorm statistics and the mean of w anew for the averaged weights, from fixed latents.
 
         The copied ones belong to the last weights, not to their average (Izmailov et al. 2018, arXiv:1803.05407).
         Call it before the average draws; the next ``update`` copies again.
         """
         generator = torch.Generator().manual_seed(0)
         device = next(self.model.parameters()).device
-        update_bn(
-            (torch.randn(batch_size, latent_dim, generator=generator) for _ in range(batches)), self.model, device
-        )
+        latents = [torch.randn(batch_size, latent_dim, generator=generator) for _ in range(batches)]
+        mapping = getattr(self.model, "mapping", None)
+        mean = mapping.measure(torch.cat(latents).to(device)) if mapping else None
+        update_bn(latents, self.model, device)
+        if mapping:
+            mapping.mean.copy_(mean)  # in training mode it went on moving
 
     def state_dict(self) -> dict:
         return self.model.state_dict()

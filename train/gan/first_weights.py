@@ -20,9 +20,12 @@ def resizing_kernel(weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def initialise(network: nn.Module, how: str) -> None:
-    """Draw the weights of all convolutions anew; ``how`` is one of INITS, 'normal' with a deviation of 0.02."""
+    """Draw the weights of all convolutions and linear layers anew, but for those that are to start at zero.
+
+    ``how`` is one of INITS, 'normal' with a deviation of 0.02.
+    """
     for layer in network.modules():
-        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or hasattr(layer, "zero_start"):
             continue
         if how == "normal":
             nn.init.normal_(layer.weight, 0.0, 0.02)

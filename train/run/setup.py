@@ -10,7 +10,7 @@ from accelerate.utils import set_seed
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
-from model.files import fetch, most_bytes, read_tensors
+from model.files import fetch, most_bytes, read_tensors, tensor_names
 from train.config import TrainConfig, require_same_networks
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
@@ -20,6 +20,7 @@ from train.output.weights_folder import DISCRIMINATOR
 from train.release.hub import Repository
 from train.run.checkpoint import checkpoints, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
+from train.run.growth import fill, wanted
 from train.run.trainer import Trainer
 
 
@@ -109,13 +110,21 @@ def load_data(config: TrainConfig) -> ImageSet:
 
 def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
     """Fresh networks in channels_last."""
-    G = Generator(config.latent_dim, config.g_channels, config.resolution)
+    G = Generator(
+        config.latent_dim,
+        config.g_channels,
+        config.resolution,
+        mapping_layers=config.mapping_layers,
+        blocks=config.g_blocks,
+    )
     D = Discriminator(
         config.d_channels,
         config.resolution,
         kernel_size=config.d_kernel_size,
         norm=config.d_norm,
         minibatch_std=config.minibatch_std,
+        blocks=config.d_blocks,
+        hidden=config.d_hidden,
     )
     for network in (G, D):
         initialise(network, config.init)
@@ -125,7 +134,8 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
 def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     """Fill G with the generator of ``--init_from`` and D with its discriminator, if it has one that fits.
 
-    A discriminator that knows nothing yet spoils the generator before it can teach it anything.
+    Both may have parts that theirs lack; these start at zero and change nothing at first. A discriminator that knows
+    nothing yet spoils the generator before it can teach it anything.
 
     Returns:
         What was loaded, for people.
@@ -139,17 +149,20 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     except unloadable as error:
         raise UserError("--init_from", f"'{source}' cannot be loaded ({error})") from error
     try:
-        G.load_state_dict(found.state_dict())
-    except RuntimeError as error:
-        remedy = "give its --latent_dim, --g_channels and --resolution"
+        if found.latent_dim != G.latent_dim:
+            raise ValueError
+        added = [f"{part} (generator)" for part in fill(G, found.state_dict(), wider=True)]
+    except ValueError as error:
+        remedy = "give its --latent_dim, --resolution and --mapping_layers, and no fewer --g_channels and --g_blocks"
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
-        expected = D.state_dict()
-        file = fetch(source, DISCRIMINATOR, most_bytes(expected))
-        D.load_state_dict(read_tensors(file, expected, config="the options"))
+        file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
+        tensors = read_tensors(file, wanted(D, tensor_names(file)), config="the options")
+        added += [f"{part} (discriminator)" for part in fill(D, tensors)]
+        start = f"generator and discriminator of '{source}'"
     except unloadable as error:
-        return f"generator of '{source}' and a new discriminator ({error})"
-    return f"generator and discriminator of '{source}'"
+        start = f"generator of '{source}' and a new discriminator ({error})"
+    return start + (f"; added, and without effect at first: {', '.join(added)}" if added else "")
 
 
 def start_tracker(trainer: Trainer) -> None:

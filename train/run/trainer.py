@@ -20,6 +20,7 @@ from train.data.dataset import ImageSet
 from train.errors import UserError
 from train.gan.augment import augment
 from train.gan.ema import EMA
+from train.gan.matmuls import use_matmuls
 from train.gan.objective import Objective
 from train.output.files import remove_leftovers
 from train.output.pictures import GRID_SEEDS, save_image
@@ -34,6 +35,14 @@ from train.run.watch import diversity
 def device_name(device: torch.device) -> str:
     """'NVIDIA T4' or 'CPU (8 threads)'."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+
+
+def truncated(z: Tensor, part: float, u: Tensor) -> Tensor:
+    """Latents (N, latent_dim) of which ``part`` are scaled by 0 to 1; ``u`` (N, 2), uniform in [0, 1), says which.
+
+    By the root of a uniform number: few are near 0, where all are one face.
+    """
+    return z * torch.where(u[:, :1] < part, u[:, 1:].sqrt(), 1.0)
 
 
 class Trainer:
@@ -57,6 +66,9 @@ class Trainer:
             "discriminator": sum(p.numel() for p in D.parameters()),
         }
         self.ema = EMA(G.to(accelerator.device), config.ema_kimg, config.ema_rampup)
+        if accelerator.device.type == "cpu" and not config.compile:
+            for network in (G, D):  # not the average, whose pictures are those of the library
+                use_matmuls(network)
         betas = (config.adam_beta1, config.adam_beta2)
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         opt_d = torch.optim.Adam(D.parameters(), lr=config.discriminator_rate, betas=betas, fused=True)
@@ -135,6 +147,8 @@ class Trainer:
         penalize = self.objective.penalizes(self.progress.steps)
         twice = config.compile and penalize  # a penalty differentiates D twice, which compiled code cannot
         z = draws.normal(config.latent_dim)
+        if config.truncated_part:
+            z = truncated(z, config.truncated_part, draws.uniform(2))
 
         with accelerator.accumulate(G, D):
             # Draw and augment once; both updates look at the same images.

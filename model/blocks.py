@@ -1,0 +1,122 @@
+"""What a DCGAN can be given beyond its layers: each part starts at zero and then changes nothing.
+
+So a network with them begins as the one without, and a trained one can be given them without losing what it learnt.
+"""
+
+import torch
+from torch import Tensor, nn
+
+MEAN_DECAY = 0.995  # of the moving mean of w, per batch
+
+
+def starting_at_zero(layer: nn.Module) -> nn.Module:
+    """The layer with weights (and bias) of zero, marked so that nobody draws others for a new training."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    layer.register_module("zero_start", None)  # a mark that is in no file
+    return layer
+
+
+class MappingNetwork(nn.Module):
+    """From z to w, both (N, latent_dim): a residual perceptron on the direction of z (Karras et al. 2019,
+    arXiv:1812.04948, has a plain one).
+
+    With ``u = z / length`` and ``length = |z| / sqrt(latent_dim)``, about 1 for a normal z::
+
+        w = mean + length * (u + perceptron(u) - mean)
+
+    The direction of z says which face, its length how far from the average one: a z that is scaled down is truncated
+    in w, towards ``mean``, the moving mean of w in training, and z = 0 is the average face. While the perceptron
+    gives zero, as in the beginning, the mean is zero and w = z.
+
+    Args:
+        latent_dim: length of z and of w; hidden layers are four times as wide.
+        layers: hidden layers of the perceptron, at least 1.
+    """
+
+    mean: Tensor
+
+    def __init__(self, latent_dim: int, layers: int = 2) -> None:
+        super().__init__()
+        widths = [latent_dim] + [4 * latent_dim] * layers
+        parts: list[nn.Module] = []
+        for inputs, outputs in zip(widths[:-1], widths[1:]):
+            parts += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*parts, starting_at_zero(nn.Linear(widths[-1], latent_dim)))
+        self.register_buffer("mean", torch.zeros(latent_dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``z`` -> ``w``, both (N, latent_dim); in training the moving mean follows."""
+        length = z.square().mean(1, keepdim=True).sqrt()  # (N, 1)
+        u = z / length.clamp_min(1e-6)
+        w = u + self.layers(u)
+        if self.training:
+            self.mean.lerp_(w.detach().mean(0).to(self.mean.dtype), 1 - MEAN_DECAY)
+        truncated: Tensor = self.mean + length * (w - self.mean)
+        return truncated
+
+    @torch.no_grad()
+    def measure(self, z: Tensor) -> Tensor:
+        """Set ``mean`` to that of the w of latents (N, latent_dim), each at its full length, and return a copy."""
+        u = torch.nn.functional.normalize(z) * z.shape[1] ** 0.5
+        self.mean.copy_((u + self.layers(u)).mean(0))
+        return self.mean.clone()
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x), (N, channels, H, W) -> the same: f is a 1x1 convolution to a quarter of the channels, a 3x3 and a 1x1
+    back (the bottleneck of He et al. 2016, arXiv:1512.03385); the last starts at zero (Goyal et al. 2017,
+    arXiv:1706.02677, do so with BatchNorm's weights).
+
+    Args:
+        channels: of x.
+        batch_norm: after the first two convolutions; with it they are followed by ReLU, else by LeakyReLU(0.2).
+    """
+
+    def __init__(self, channels: int, batch_norm: bool) -> None:
+        super().__init__()
+        narrow = max(1, channels // 4)
+
+        def part(inputs: int, kernel_size: int) -> list[nn.Module]:
+            conv = nn.Conv2d(inputs, narrow, kernel_size, padding=kernel_size // 2, bias=not batch_norm)
+            return [conv, nn.BatchNorm2d(narrow), nn.ReLU()] if batch_norm else [conv, nn.LeakyReLU(0.2)]
+
+        last = starting_at_zero(nn.Conv2d(narrow, channels, 1))
+        self.layers = nn.Sequential(*part(channels, 1), *part(narrow, 3), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> the same."""
+        y: Tensor = x + self.layers(x)
+        return y
+
+
+class DenseHead(nn.Module):
+    """A logit of all of a picture at once: features (N, channels, 4, 4) -> (N, 1, 1, 1).
+
+    A discriminator that ends in one linear layer adds up what it thinks of each place; a hidden layer lets what it
+    thinks of one place depend on another: whether the right eye belongs to the left one.
+
+    Args:
+        channels: of the features.
+        hidden: units of the hidden layer; the layer after it starts at zero.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        last = starting_at_zero(nn.Conv2d(hidden, 1, 1))
+        self.layers = nn.Sequential(nn.Conv2d(channels, hidden, 4), nn.LeakyReLU(0.2), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, 4, 4) -> (N, 1, 1, 1)."""
+        logits: Tensor = self.layers(x)
+        return logits
+
+
+ADDITIONS = {MappingNetwork: "mapping", ResidualBlock: "residual blocks", DenseHead: "hidden layer before the logit"}
+
+
+def with_blocks(activation: nn.Module, channels: int, blocks: int, batch_norm: bool) -> nn.Module:
+    """The activation, followed by residual blocks if there are any; the names of all other layers stay the same."""
+    if not blocks:
+        return activation
+    return nn.Sequential(activation, *(ResidualBlock(channels, batch_norm) for _ in range(blocks)))

@@ -1,0 +1,254 @@
+"""What a DCGAN can be given: a mapping to w, residual blocks, a hidden layer before the logit; and growing into it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from model import Discriminator, Generator, latents_from_seeds, truncate
+from model.blocks import ADDITIONS, MappingNetwork
+from model.files import read_tensors
+from train.config import TrainConfig
+from train.errors import UserError
+from train.gan.ema import EMA
+from train.gan.losses import gradient_penalty
+from train.release.onnx_export import to_onnx
+from train.run.growth import additions, fill
+from train.run.setup import build_networks, load_networks
+from train.run.trainer import truncated
+
+ROOT = Path(__file__).resolve().parents[2]
+GROWN = {"mapping_layers": 2, "g_blocks": 1, "d_blocks": 2, "d_hidden": 16}
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """With additions that do something."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, tuple(ADDITIONS)):
+                for parameter in module.parameters():
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+    return network
+
+
+@pytest.fixture
+def mapped() -> Generator:
+    """A small generator in eval mode with a mapping and blocks that have left zero, and with its mean of w."""
+    torch.manual_seed(0)
+    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1)).eval()
+    G.mapping.measure(latents_from_seeds(range(4096), 16))
+    return G
+
+
+def config(**options) -> TrainConfig:
+    return TrainConfig(train_data_dir="x", **options)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("init", ["resize", "orthogonal", "normal"])
+def test_networks_grown_from_the_released_ones_begin_with_what_those_do(init):
+    G, D = build_networks(config(init=init, **GROWN))
+    start = load_networks(str(ROOT / "weights"), G, D)
+    assert start.endswith(
+        "; added, and without effect at first: mapping (generator), residual blocks (generator), "
+        "residual blocks (discriminator), hidden layer before the logit (discriminator)"
+    )
+    old_G, old_D = Generator.from_pretrained(ROOT / "weights"), Discriminator()
+    old_D.load_state_dict(read_tensors(ROOT / "weights" / "discriminator.safetensors", old_D.state_dict()))
+    z = latents_from_seeds(range(8), 128)
+    images = old_G(z)
+    assert torch.allclose(G.eval()(z), images, atol=1e-5)
+    assert torch.allclose(D(images), old_D.float()(images), atol=1e-5)
+    for network in (G, D):  # and what was added can learn: only its last layers are zero
+        zeros = [name for name, parameter in network.named_parameters() if name in additions(network) and
+                 name.endswith("weight") and not parameter.any()]  # fmt: skip
+        assert len(zeros) == sum(isinstance(module, tuple(ADDITIONS)) for module in network.modules())
+
+
+def test_what_was_added_learns_from_the_first_step():
+    torch.manual_seed(0)
+    G, D = build_networks(config(resolution=32, g_channels=4, d_channels=4, latent_dim=8, **GROWN))
+    for _ in range(2):  # the last layers move first, the layers before them once those have
+        optimizer = torch.optim.SGD([*G.parameters(), *D.parameters()], lr=0.1)
+        optimizer.zero_grad()
+        D(G(torch.randn(8, 8))).square().sum().backward()
+        optimizer.step()
+    for network in (G, D):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None and (parameter.grad.any() or name.endswith("bias")), name
+
+
+def test_a_grown_network_grows_further_and_refuses_what_does_not_fit():
+    torch.manual_seed(0)
+    source = shaken(Generator(8, 4, 32, mapping_layers=1))
+    grown = Generator(8, 4, 32, mapping_layers=1, blocks=2)
+    assert fill(grown, source.state_dict()) == ["residual blocks"]
+    assert torch.equal(grown.mapping.layers[0].weight, source.mapping.layers[0].weight)
+    assert fill(Generator(8, 4, 32, mapping_layers=1), source.state_dict()) == []
+    others = {
+        "less": Generator(8, 4, 32),
+        "deeper": Generator(8, 4, 32, mapping_layers=2),
+        "narrower": Generator(8, 2, 32, mapping_layers=1),
+        "of longer z": Generator(12, 4, 32, mapping_layers=1),
+        "larger": Generator(8, 4, 64, mapping_layers=1),
+    }
+    for other in others.values():
+        before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+        with pytest.raises(ValueError, match="other"):
+            fill(other, source.state_dict(), wider=True)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+    missing = source.state_dict()
+    missing.pop("layers.3.weight")  # no addition
+    with pytest.raises(ValueError):
+        fill(grown, missing)
+
+
+def test_a_wider_generator_draws_what_the_narrow_one_did_and_uses_its_channels():
+    torch.manual_seed(0)
+    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1))
+    narrow(torch.randn(64, 16))  # statistics that are not 0 and 1
+    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2), torch.randn(8, 16)
+    with pytest.raises(ValueError, match="other shapes"):
+        fill(wide, narrow.state_dict())
+    assert fill(wide, narrow.state_dict(), wider=True) == ["residual blocks", "channels"]
+    for training in (False, True):
+        assert torch.allclose(wide.train(training)(z), narrow.train(training)(z), atol=1e-5)
+    wide(z).square().sum().backward()
+    weight = wide.layers[9].weight  # (in, out, 4, 4), from 7 channels to 3; the last three are new
+    assert not weight[4:].any() and weight.grad[4:].any()
+
+
+def test_a_generator_of_another_z_is_refused(tmp_path):
+    Generator(8, 4, 32).save_pretrained(tmp_path)
+    G, D = build_networks(config(resolution=32, g_channels=4, d_channels=4, latent_dim=12))
+    with pytest.raises(UserError, match="--latent_dim"):
+        load_networks(str(tmp_path), G, D)
+
+
+def test_a_generator_that_is_larger_than_the_options_is_refused(tmp_path):
+    Generator(8, 4, 32, mapping_layers=1, blocks=1).save_pretrained(tmp_path)
+    G, D = build_networks(config(resolution=32, g_channels=4, d_channels=4, latent_dim=8))
+    with pytest.raises(UserError, match="--mapping_layers, and no fewer --g_channels"):
+        load_networks(str(tmp_path), G, D)
+
+
+@torch.no_grad()
+def test_a_linear_last_layer_adds_up_what_is_apart_and_a_hidden_one_joins_it():
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 64, 64).double() * 2 - 1
+    left, right = images.clone(), images.clone()
+    left[:, :, 28:32, :4] = right[:, :, 28:32, -4:] = 1  # further from each other than 31 pixels
+    both = left.where(left != images, right)
+
+    def interaction(**options) -> float:
+        D = shaken(Discriminator(8, minibatch_std=False, **options)).double()
+        return (D(both) - D(left) - D(right) + D(images)).abs().mean().item()
+
+    assert interaction() < 1e-12  # the whole is the sum of its parts
+    assert interaction(hidden=32) > 1e-8 and interaction(blocks=1) > 1e-8
+
+
+def test_the_gradient_penalty_goes_through_what_was_added():
+    D = shaken(Discriminator(4, 32, blocks=1, hidden=8))
+    images = torch.randn(8, 3, 32, 32, requires_grad=True)
+    gradient_penalty(D(images), images).backward()
+    assert D.head.layers[0].weight.grad.any() and D.layers[3][1].layers[2].weight.grad.any()
+
+
+@torch.no_grad()
+def test_scaling_z_moves_w_towards_its_mean(mapped):
+    mapping, z = mapped.mapping, latents_from_seeds(range(64), 16)
+    full, mean = mapping(z), mapping.mean
+    assert mean.norm() > 0.01  # the perceptron does something
+    for truncation in (0.0, 0.5, 0.7, 1.25):
+        expected = mean + truncation * (full - mean)
+        assert torch.allclose(mapping(truncate(z, truncation)), expected, atol=1e-5)
+    average = [np.asarray(image) for image in mapped.generate([1, 2], truncation=0)]
+    assert np.array_equal(*average)
+    assert np.array_equal(average[0], np.asarray(mapped.generate(z=torch.zeros(1, 16))[0]))
+
+
+@torch.no_grad()
+def test_the_mean_of_w_follows_in_training_and_is_measured_for_the_average():
+    torch.manual_seed(0)
+    mapping = shaken(MappingNetwork(8, 1))
+    for _ in range(1500):
+        mapping(torch.randn(64, 8))
+    followed = mapping.mean.clone()
+    measured = mapping.measure(torch.randn(20_000, 8))
+    assert torch.allclose(followed, measured, atol=0.05) and measured.norm() > 0.01
+    before = mapping.eval().mean.clone()
+    mapping(torch.randn(64, 8))
+    assert torch.equal(mapping.mean, before)
+
+    G = shaken(Generator(8, 2, 32, mapping_layers=1))
+    ema = EMA(G, halflife_kimg=1.0)
+    ema.calibrate(8)
+    mean = ema.model.mapping.mean.clone()
+    assert torch.allclose(mean, ema.model.mapping.measure(torch.randn(20_000, 8)), atol=0.1) and mean.norm() > 0.01
+
+
+def test_the_mean_of_w_is_saved_and_loaded(mapped, tmp_path):
+    mapped.save_pretrained(tmp_path)
+    loaded = Generator.from_pretrained(tmp_path)
+    assert torch.equal(loaded.mapping.mean, mapped.mapping.mean)
+    for truncation in (0, 0.6, 1):
+        drawn = [np.asarray(G.generate([5], truncation=truncation)[0]) for G in (mapped, loaded)]
+        assert np.array_equal(*drawn)
+
+
+def test_onnx_and_the_endpoint_truncate_as_pytorch_does(mapped, tmp_path, monkeypatch):
+    session = onnxruntime.InferenceSession(to_onnx(mapped))
+    z = latents_from_seeds(range(4), 16)
+    for truncation in (0.0, 0.7, 1.0):  # the page without a server scales z too, before this very file
+        scaled = truncate(z, truncation)
+        with torch.inference_mode():
+            assert np.abs(session.run(["images"], {"z": scaled.numpy()})[0] - mapped(scaled).numpy()).max() < 1e-4
+
+    mapped.save_pretrained(tmp_path)
+    (tmp_path / "anime_dcgan").symlink_to(ROOT / "model")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    spec = importlib.util.spec_from_file_location("handler", ROOT / "train" / "release" / "hub_files" / "handler.py")
+    handler = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(handler)
+    drawn = handler.EndpointHandler(str(tmp_path)).generator.generate([3], truncation=0.7)[0]
+    assert np.array_equal(np.asarray(drawn), np.asarray(mapped.generate([3], truncation=0.7)[0]))
+
+
+def test_a_part_of_the_drawn_faces_is_truncated():
+    torch.manual_seed(0)
+    z, u = torch.randn(4000, 8), torch.rand(4000, 2)
+    scale = truncated(z, 0.25, u).norm(dim=1) / z.norm(dim=1)
+    inside = scale < 1 - 1e-6
+    assert inside.float().mean() == pytest.approx(0.25, abs=0.03)
+    assert scale[inside].mean() == pytest.approx(2 / 3, abs=0.03) and scale.min() >= 0
+    assert torch.equal(truncated(z, 0.0, u), z)
+
+
+def test_options_that_cannot_be_and_checkpoints_of_before():
+    assert any("--d_norm" in problem for problem in config(d_norm="spectral", d_hidden=8).problems())
+    with pytest.raises(ValueError, match="spectral"):
+        Discriminator(norm="spectral", blocks=1)
+    for arguments in ({"blocks": 9}, {"mapping_layers": -1}, {"blocks": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            Generator(**arguments)
+    for arguments in ({"blocks": 9}, {"hidden": -1}):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            Discriminator(**arguments)
+    saved = {name: getattr(config(), name) for name in ("resolution", "latent_dim", "g_channels", "d_channels")}
+    saved |= {"d_kernel_size": 3, "d_norm": "none", "minibatch_std": True}
+    require_same_networks(saved, config())
+    with pytest.raises(UserError, match="--d_hidden 0"):
+        require_same_networks(saved, config(d_hidden=8))
+    with pytest.raises(UserError, match="--g_blocks 1"):
+        require_same_networks(saved | {"g_blocks": 1}, config())
+
+
+def test_a_grown_generator_fits_in_16_mib():
+    G = Generator(mapping_layers=2, blocks=1)
+    assert sum(t.numel() * 2 for t in G.state_dict().values() if t.is_floating_point()) < 16 * 2**20
