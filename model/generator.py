@@ -37,8 +37,8 @@ class Generator(
 
     Transposed 4x4 convolutions with BatchNorm and ReLU double the side from 4 to ``image_size`` and halve the
     channels each time; the last one ends in tanh. Two parts that the paper's DCGAN has not can be added: a mapping
-    from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, and residual blocks
-    (:class:`blocks.ResidualBlock`).
+    from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, and residual
+    blocks (:class:`blocks.ResidualBlock`).
 
     Args:
         latent_dim: length of ``z``, at least 1.

@@ -13,7 +13,7 @@ from torch import nn
 from model import Discriminator, Generator, latents_from_seeds, truncate
 from model.blocks import ADDITIONS, MappingNetwork
 from model.files import read_tensors
-from train.config import TrainConfig
+from train.config import TrainConfig, require_same_networks
 from train.errors import UserError
 from train.gan.ema import EMA
 from train.gan.losses import gradient_penalty

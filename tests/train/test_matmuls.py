@@ -62,7 +62,7 @@ def test_they_serve_small_pictures_alone_and_change_no_name(monkeypatch):
             used.append(tuple(x.shape[1:]))
             return function(x, weight, bias)
 
-        monkeypatch.setattr(f"train.matmuls.{name}", partial(counted, function))
+        monkeypatch.setattr(f"train.gan.matmuls.{name}", partial(counted, function))
     G, D = Generator(16, 8), Discriminator(8)
     names = [list(network.state_dict()) for network in (G, D)]
     for network in (G, D):
