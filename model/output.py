@@ -6,6 +6,7 @@ import json
 import math
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -52,9 +53,11 @@ class Plan:
         """A face as a file; a PNG remembers how it was drawn."""
         image, file = self.picture(image), io.BytesIO()
         if self.format == "png":
-            # Level 1 of zlib takes a third of the time of level 6 and 2% more room.
+            # Of a drawn face zlib finds next to nothing to repeat: to look for runs alone takes half the time and makes
+            # a smaller file. An enlarged one it packs well.
+            how = {"compress_type": zlib.Z_RLE} if self.style == "none" else {}
             face = Face(seed=seed, truncation=self.truncation, model=self.model, revision=self.revision)
-            return face_png(image, face, compress_level=1)
+            return face_png(image, face, **how)
         if self.format == "webp":
             image.save(file, "WEBP", lossless=True)
         else:

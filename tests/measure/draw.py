@@ -23,19 +23,21 @@ from model import Generator, latents_from_seeds
 generator, z = Generator.from_pretrained("weights"), latents_from_seeds(range(int(sys.argv[1])), 128)
 with torch.inference_mode():
     generator(z[:64])
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.process_time()
     for start in range(0, len(z), 64):
         generator(z[start : start + 64])
-print(len(z) / (time.monotonic() - began))
+print(len(z) / (time.monotonic() - began), time.process_time() - worked)
 """
 # Linux's highest resident size of the process itself; getrusage would begin at the peak of whoever started it.
 COMMAND = """
-import json, re, sys
+import json, re, sys, time
 from pathlib import Path
 from model.cli import main
+began = time.process_time()
 status = main(sys.argv[1:])
+worked = time.process_time() - began
 peak = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
-print(json.dumps({"status": status, "MB": peak * 1024 / 1e6}))
+print(json.dumps({"status": status, "MB": peak * 1024 / 1e6, "worked": worked}))
 """
 
 
@@ -47,18 +49,22 @@ def run(code: str, *arguments: object) -> str:
 
 def main() -> None:
     faces, rounds = ([int(word) for word in sys.argv[1:]] + [10_000, 3][len(sys.argv) - 1 :])[:2]
-    bare, drawn, peak = [], [], 0.0
+    speeds, work, peak = [], [], 0.0
     for _ in range(rounds):
-        bare.append(float(run(BARE, faces)))
+        bare, bare_work = map(float, run(BARE, faces).split())
         with tempfile.TemporaryDirectory() as folder:
             out = run(COMMAND, "draw", "--seeds", f"0-{faces - 1}", "--outdir", folder)
             assert len(list(Path(folder).glob("seed-*.png"))) == faces
         said, facts = out.splitlines()[-2:]
-        drawn.append(float(re.search(r"\(([\d,]+) a second\)", said)[1].replace(",", "")))
-        peak = max(peak, json.loads(facts)["MB"])
-        print(f"bare {bare[-1]:.0f}, command {drawn[-1]:.0f} faces a second", flush=True)
-    ratio = statistics.median(drawn) / statistics.median(bare)
-    print(f"{faces} faces: {ratio:.2f} of the bare generator's speed, {peak:.0f} MB at most")
+        drawn, facts = float(re.search(r"\(([\d,]+) a second\)", said)[1].replace(",", "")), json.loads(facts)
+        peak = max(peak, facts["MB"])
+        speeds.append(drawn / bare)
+        work.append(bare_work / facts["worked"])
+        print(
+            f"bare {bare:.0f}, command {drawn:.0f} faces a second; {bare_work:.0f} and {facts['worked']:.0f} s of work"
+        )
+    speed, share = statistics.median(speeds), statistics.median(work)
+    print(f"{faces} faces: {speed:.2f} of the bare generator's speed, {share:.2f} by work, {peak:.0f} MB at most")
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ class EndpointHandler:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         folder = Path(path) if path else Path(__file__).resolve().parent
         # Not by from_pretrained, which needs a newer huggingface_hub than the service may have.
-        self.generator = Generator(**json.loads((folder / "config.json").read_text()))
+        self.generator = Generator(**json.loads((folder / "config.json").read_text())).float()  # by any default
         load_model(self.generator, folder / "model.safetensors", strict=True, device=device)
-        self.generator.to(device).float().eval()  # whatever PyTorch's default dtype was
+        self.generator.to(device).eval()
 
     def __call__(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         """Draw the faces of a request; ValueError, one sentence, where it cannot be understood."""
