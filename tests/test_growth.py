@@ -16,10 +16,10 @@ from model.files import read_tensors
 from train.config import TrainConfig, checkpoint_mismatch
 from train.ema import EMA
 from train.growth import additions, fill
+from train.latents import truncated
 from train.losses import gradient_penalty
 from train.to_onnx import to_onnx
 from train.train import TrainingError, build_networks, load_networks
-from train.trainer import truncated
 
 ROOT = Path(__file__).resolve().parents[1]
 GROWN = {"mapping_layers": 2, "g_blocks": 1, "d_blocks": 2, "d_hidden": 16}

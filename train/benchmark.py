@@ -215,7 +215,11 @@ def compare(
     """Time the loops in turns and print the table."""
     device, precision, batch = trainer.accelerator.device, trainer.accelerator.mixed_precision, config.train_batch_size
 
-    def ours(batches: Batches) -> None:
+    on_cpu = device.type == "cpu" and not config.compile
+
+    def ours(batches: Batches, matmuls: bool = on_cpu) -> None:
+        for network in (trainer.G, trainer.D):
+            use_matmuls(network, matmuls)
         trainer.batches = batches
         trainer.advance()
         trainer.upkeep()
@@ -225,17 +229,9 @@ def compare(
         "bound": bound(config, device, precision),
     }
 
-    def library(batches: Batches) -> None:
-        for network in (trainer.G, trainer.D):
-            use_matmuls(network, False)
-        ours(batches)
-        for network in (trainer.G, trainer.D):
-            use_matmuls(network)
-
-    calls = {"ours": partial(ours, trainer.batches)}
-    if device.type == "cpu" and not config.compile:
-        calls["library"] = partial(library, trainer.batches)
-    calls |= {name: loop.__next__ for name, loop in loops.items()}
+    calls = {"ours": partial(ours, trainer.batches)} | {name: loop.__next__ for name, loop in loops.items()}
+    if on_cpu:
+        calls["library"] = partial(ours, trainer.batches, matmuls=False)
     if cold:
         os.sync()  # what is not on the disk yet cannot be forgotten
         images = np.load(cold, mmap_mode="r")
@@ -261,7 +257,7 @@ def compare(
         print(f"{name:<8}{value * 1e3:>12.1f}{batch / value:>14.1f}{slowest:>15.1f}   {detail[name]}")
     print(f"\nours is {step['plain'] / step['ours']:.2f} times as fast as plain and reaches "
           f"{step['bound'] / step['ours']:.2f} of the bound")  # fmt: skip
-    if "library" in step:
+    if on_cpu:
         print(f"small convolutions as matrix products make it {step['library'] / step['ours']:.3f} times as fast")
     if cold:
         print(f"from the disk it runs at {step['ours'] / step['cold']:.3f} of that speed")

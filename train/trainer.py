@@ -24,19 +24,12 @@ from train.draws import Draws
 from train.ema import EMA
 from train.files import sweep, write_text
 from train.interrupt import Interrupt
+from train.latents import truncated
 from train.losses import accuracies, discriminator_loss, generator_loss, gradient_penalty
 from train.matmuls import use_matmuls
 from train.monitor import Monitor
 from train.progress import STATS, Progress
 from train.watch import spread, warnings
-
-
-def truncated(z: Tensor, part: float, u: Tensor) -> Tensor:
-    """Latents (N, latent_dim) of which ``part`` are scaled by 0 to 1; ``u`` (N, 2), uniform in [0, 1), says which.
-
-    By the root of a uniform number: few are near 0, where all are one face.
-    """
-    return z * torch.where(u[:, :1] < part, u[:, 1:].sqrt(), 1.0)
 
 
 class TrainingError(RuntimeError):
