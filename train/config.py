@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from model.generator import MAX_DEPTH
 from train.errors import UserError
 from train.gan.augment import parse_policy
 from train.gan.first_weights import INITS
@@ -88,15 +87,15 @@ class TrainConfig:
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
     mapping_layers: int = option(0, "hidden layers of a mapping from z to w, in which truncation then acts; 0 for none",
-                                 group="Networks", low=0, high=MAX_DEPTH)
+                                 group="Networks", low=0, high=8)
     g_blocks: int = option(0, "residual blocks at each of the generator's sides from 4 pixels to a quarter of its "
-                           "pictures", group="Networks", low=0, high=MAX_DEPTH)
+                           "pictures", group="Networks", low=0, high=8)
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
                          choices=("none", "spectral", "batch"))
     d_blocks: int = option(0, "residual blocks at each of the discriminator's sides from a quarter of its pictures "
-                           "down to 4 pixels", group="Networks", low=0, high=MAX_DEPTH)
+                           "down to 4 pixels", group="Networks", low=0, high=8)
     d_hidden: int = option(0, "units of a hidden layer before the discriminator's logit, with which it sees the whole "
                            "picture at once; 0 for none", group="Networks", low=0, high=4096)
     minibatch_std: bool = option(True, "show the discriminator the spread within a batch", group="Networks")

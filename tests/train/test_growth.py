@@ -16,11 +16,11 @@ from model.files import read_tensors
 from train.config import TrainConfig, require_same_networks
 from train.errors import UserError
 from train.gan.ema import EMA
+from train.gan.latents import truncated
 from train.gan.losses import gradient_penalty
 from train.release.onnx_export import to_onnx
 from train.run.growth import additions, fill
 from train.run.setup import build_networks, load_networks
-from train.run.trainer import truncated
 
 ROOT = Path(__file__).resolve().parents[2]
 GROWN = {"mapping_layers": 2, "g_blocks": 1, "d_blocks": 2, "d_hidden": 16}

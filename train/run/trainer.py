@@ -20,6 +20,7 @@ from train.data.dataset import ImageSet
 from train.errors import UserError
 from train.gan.augment import augment
 from train.gan.ema import EMA
+from train.gan.latents import truncated
 from train.gan.matmuls import use_matmuls
 from train.gan.objective import Objective
 from train.output.files import remove_leftovers
@@ -35,14 +36,6 @@ from train.run.watch import diversity
 def device_name(device: torch.device) -> str:
     """'NVIDIA T4' or 'CPU (8 threads)'."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
-
-
-def truncated(z: Tensor, part: float, u: Tensor) -> Tensor:
-    """Latents (N, latent_dim) of which ``part`` are scaled by 0 to 1; ``u`` (N, 2), uniform in [0, 1), says which.
-
-    By the root of a uniform number: few are near 0, where all are one face.
-    """
-    return z * torch.where(u[:, :1] < part, u[:, 1:].sqrt(), 1.0)
 
 
 class Trainer:
