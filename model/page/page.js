@@ -48,7 +48,14 @@ const copyLink = async (tab, keys, values) => {
 };
 const later = (label) => () => new Promise((done) => setTimeout(done, 2000, label));
 
+// Where motion is unwanted a new film waits until someone plays it.
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+document.addEventListener("loadstart", ({ target }) => delete target.dataset.calmed, true);
+document.addEventListener("play", ({ target }) => {
+  if (!calm.matches || target.dataset.calmed) return;
+  target.dataset.calmed = "yes";
+  target.pause();
+}, true);
 
 // Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
 const names = { truncations: "Creativity", map: "Neighbour" };
@@ -61,10 +68,6 @@ new MutationObserver(() => {
   }
   for (const video of document.querySelectorAll("#video video")) { // phones play only what is silent and in its place
     if (!video.muted) Object.assign(video, { muted: true, playsInline: true });
-    if (calm.matches && video.autoplay) {
-      video.autoplay = false;
-      video.pause();
-    }
   }
   document.querySelector("#example button.upload-container")?.removeAttribute("aria-label"); // its text says the same
 }).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["alt", "aria-label"] });
