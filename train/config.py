@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import importlib.util
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +178,9 @@ class TrainConfig:
             value, meta = getattr(self, field.name), field.metadata
             if value is None:
                 continue
+            if isinstance(value, str) and not value.strip() and field.name != "augment":  # for which it means none
+                found.append(f"--{field.name}: nothing is given; give a value or leave the option out")
+                continue
             if meta["choices"] and value not in meta["choices"]:
                 found.append(f"--{field.name}: '{value}' is not one of {', '.join(map(str, meta['choices']))}")
             low, high = meta["low"], meta["high"]
@@ -229,6 +233,9 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             metavar = None if meta["choices"] else meta["metavar"] or {int: "N", float: "X"}[kind]
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
+    paths = {field.name for field in dataclasses.fields(TrainConfig) if field.metadata["metavar"] in ("PATH", "FILE")}
+    for name in paths & given.keys():  # a shell expands ~ in "--name ~/x" and not in "--name=~/x"
+        given[name] = os.path.expanduser(given[name])
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
     if problems := config.problems():
         parser.error(problems[0])

@@ -1,6 +1,7 @@
 """Folder, zip or Hub dataset -> named bytes."""
 
 import os
+import sys
 import threading
 import zipfile
 import zlib
@@ -15,6 +16,8 @@ from train.errors import UserError
 
 HUB_OPTION = "--dataset_name"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+# What desktops, notebooks, storage boxes and archivers leave among one's pictures; hidden names do not count either.
+SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 MAX_FILE_BYTES = 4 * MAX_PIXELS  # as much as the largest picture needs when it is not compressed
 
 
@@ -50,7 +53,7 @@ def open_path(path: Path, option: str) -> Iterator[Source]:
     """
     name = path.name or path.resolve().name
     if path.is_dir():
-        files = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if is_image(p.name) and p.is_file())
+        files = sorted(picture_names(path, option))
 
         def read(i: int) -> bytes:
             with open(path / files[i], "rb") as file:
@@ -114,10 +117,46 @@ def open_hub(dataset_name: str, split: str, image_column: str | None) -> Source:
     return Source(HUB_OPTION, dataset_name, [f"row {i}" for i in range(len(rows))], read)
 
 
+def picture_names(folder: Path, option: str) -> Iterator[str]:
+    """The pictures below a folder, as paths relative to it; links to folders are followed, each folder once.
+
+    Left aside: hidden and system folders, and what a training has left there, its sample grids among it.
+
+    Raises:
+        UserError: the folder itself is the output of a training.
+    """
+    if is_run(folder):
+        sentence = f"'{folder}' is what a training has left, not a folder of pictures"
+        raise UserError(option, f"{sentence}; for its generator give '{folder / 'weights'}'")
+    seen = set()
+
+    def unreadable(error: OSError) -> None:
+        print(f"'{error.filename}' cannot be read ({error.strerror}) and is left aside", file=sys.stderr)
+
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
+        where = Path(place)
+        if (real := os.path.realpath(place)) in seen or (where != folder and is_run(where)):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if is_visible(name)]
+        relative = where.relative_to(folder)
+        yield from ((relative / name).as_posix() for name in files if is_image(name) and (where / name).is_file())
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is the output of a training."""
+    return all((folder / name).exists() for name in ("fakes_init.png", "metrics.jsonl", "samples"))
+
+
+def is_visible(name: str) -> bool:
+    return not name.startswith(".") and name not in SYSTEM_FOLDERS
+
+
 def is_image(name: str) -> bool:
-    """Whether a path names a picture; hidden files and the ones that macOS adds to archives do not count."""
+    """Whether a path names a picture; what is hidden or in system folders does not count."""
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+    return path.suffix.lower() in SUFFIXES and all(map(is_visible, path.parts))
 
 
 def read_bounded(file: BinaryIO, size: int) -> bytes:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -14,8 +16,9 @@ PREFIX = "images-"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints in ``folder``, oldest first."""
-    return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / "config.json").is_file())
+    """The complete checkpoints in ``folder``, oldest first; folders of other names are not ours."""
+    ours = (path for path in folder.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}[0-9]{{12,}}", path.name))
+    return sorted(path for path in ours if (path / "config.json").is_file())
 
 
 def find_checkpoint(folder: Path, resume_from: str) -> Path | None:
@@ -25,12 +28,27 @@ def find_checkpoint(folder: Path, resume_from: str) -> Path | None:
         UserError: a named folder that is not a checkpoint.
     """
     if resume_from == "latest":
-        return next(reversed(checkpoints(folder)), None)
+        for path in reversed(checkpoints(folder)):
+            if is_whole(path):
+                return path
+            print(f"'{path}' is damaged and passed over", file=sys.stderr)
+        return None
     for path in (Path(resume_from), folder / resume_from):
         if (path / "config.json").is_file():
+            if not is_whole(path):
+                sentence = f"the config.json of '{path}' is damaged; give another checkpoint or 'latest'"
+                raise UserError("--resume_from_checkpoint", sentence)
             return path
     names = ", ".join(path.name for path in checkpoints(folder)) or f"those that training leaves in {folder}"
     raise UserError("--resume_from_checkpoint", f"no checkpoint in '{resume_from}'; give 'latest' or one of {names}")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint's options can be read: a crash of the machine can leave empty files."""
+    try:
+        return isinstance(saved_config(path), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: dict, limit: int) -> Path:
