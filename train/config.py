@@ -146,6 +146,7 @@ class TrainConfig:
         """The options without local paths and without None, for what others will read."""
         private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
                    "feature_extractor")  # fmt: skip
+        private += ("dataset_name",) if is_local(self.dataset_name) else ()
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property
@@ -200,6 +201,12 @@ class TrainConfig:
         except ValueError as error:
             found.append(f"--augment: {error}")
         return found
+
+
+def is_local(dataset_name: str | None) -> bool:
+    """Whether --dataset_name is a place on this machine, not a name on the Hub."""
+    path = Path(dataset_name or "").expanduser()
+    return dataset_name is not None and (path.is_absolute() or path.exists() or dataset_name.startswith("."))
 
 
 def shown(default: object) -> str:

@@ -35,7 +35,8 @@ def test_transposed_is_the_transposed_convolution_and_can_be_differentiated_twic
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_networks_compute_the_same_with_them(autocast):
+def test_networks_compute_the_same_with_them(monkeypatch, autocast):
+    monkeypatch.setattr("train.matmuls.LEAST", 0)
     torch.manual_seed(0)
     networks = [Generator(16, 8), Discriminator(8, hidden=8, blocks=1)]
     others = copy.deepcopy(networks)
@@ -54,7 +55,7 @@ def test_networks_compute_the_same_with_them(autocast):
         assert (one - other).norm() <= one.norm() * (0.2 if autocast else 1e-4) + 1e-6
 
 
-def test_they_serve_small_pictures_alone_and_change_no_name(monkeypatch):
+def test_they_serve_small_pictures_of_many_channels_alone_and_change_no_name(monkeypatch):
     used = []
     for name, function in (("strided", strided), ("transposed", transposed)):
 
@@ -63,12 +64,16 @@ def test_they_serve_small_pictures_alone_and_change_no_name(monkeypatch):
             return function(x, weight, bias)
 
         monkeypatch.setattr(f"train.gan.matmuls.{name}", partial(counted, function))
+    monkeypatch.setattr("train.gan.matmuls.LEAST", 64 * 32 * 9)
     G, D = Generator(16, 8), Discriminator(8)
     names = [list(network.state_dict()) for network in (G, D)]
     for network in (G, D):
         use_matmuls(network)
     D(G(torch.randn(2, 16)))
     assert used == [(64, 4, 4), (32, 8, 8)]
+    monkeypatch.setattr("train.matmuls.LEAST", 2**20)
+    D(G(torch.randn(2, 16)))
+    assert len(used) == 2  # not with so few channels
     assert names == [list(network.state_dict()) for network in (G, D)]
     for network in (G, D):
         use_matmuls(network, False)

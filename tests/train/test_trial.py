@@ -91,3 +91,13 @@ def test_home_is_known_in_every_path(monkeypatch, tmp_path):
     options = ["train_data_dir", "output_dir", "cache_dir", "init_from", "feature_extractor", "resume_from_checkpoint"]
     config = parse_args([f"--{name}=~/x" for name in options], "Train.")
     assert {getattr(config, name) for name in options} == {str(tmp_path / "x")}
+
+
+def test_no_private_path_is_public(tmp_path):
+    picture(tmp_path / "secret" / "face.png")
+    for name in (str(tmp_path / "secret"), "./secret", "~/secret", "/gone/secret"):
+        public = parse_args(
+            ["--dataset_name", name, "--cache_dir", "/c/secret", "--init_from", "/i/secret"], ""
+        ).public()
+        assert "secret" not in json.dumps(public)
+    assert parse_args(["--dataset_name", "me/faces"], "").public()["dataset_name"] == "me/faces"

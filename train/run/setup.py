@@ -1,7 +1,6 @@
 """From the options to a trainer that is ready for its first step."""
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -174,9 +173,8 @@ def start_tracker(trainer: Trainer) -> None:
         "trackio": {"name": folder.name, "resume": "allow"},
         "wandb": {"name": folder.name, "dir": str(folder)},
     }
-    known = {k: v for k, v in asdict(config).items() if v is not None}
     try:
-        trainer.accelerator.init_trackers("anime-dcgan", config=known, init_kwargs=options)
+        trainer.accelerator.init_trackers("anime-dcgan", config=config.public(), init_kwargs=options)
     except Exception as error:  # each tracker has its own
         remedy = "set WANDB_MODE=offline to keep the record here, " if config.report_to == "wandb" else ""
         why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
