@@ -25,9 +25,7 @@ def picture(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "place",
-    [".Trash-1000/files", ".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN", "a/System Volume Information", "a/.b"],
-    [".Trash-1000/files", ".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN", "a/System Volume Information", "a/.b"],
+    "place", [".Trash-1000/files", ".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "a/.b"]
 )
 def test_hidden_and_system_folders_are_left_aside(tmp_path, place):
     picture(tmp_path / "a" / "face.png")
@@ -99,5 +97,5 @@ def test_no_private_path_is_public(tmp_path):
         public = parse_args(
             ["--dataset_name", name, "--cache_dir", "/c/secret", "--init_from", "/i/secret"], ""
         ).public()
-        assert "secret" not in json.dumps(public)
+        assert "secret" not in json.dumps(config.public())
     assert parse_args(["--dataset_name", "me/faces"], "").public()["dataset_name"] == "me/faces"
