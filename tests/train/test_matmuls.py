@@ -36,7 +36,7 @@ def test_transposed_is_the_transposed_convolution_and_can_be_differentiated_twic
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_networks_compute_the_same_with_them(monkeypatch, autocast):
-    monkeypatch.setattr("train.matmuls.LEAST", 0)
+    monkeypatch.setattr("train.gan.matmuls.LEAST", 0)
     torch.manual_seed(0)
     networks = [Generator(16, 8), Discriminator(8, hidden=8, blocks=1)]
     others = copy.deepcopy(networks)
@@ -71,7 +71,7 @@ def test_they_serve_small_pictures_of_many_channels_alone_and_change_no_name(mon
         use_matmuls(network)
     D(G(torch.randn(2, 16)))
     assert used == [(64, 4, 4), (32, 8, 8)]
-    monkeypatch.setattr("train.matmuls.LEAST", 2**20)
+    monkeypatch.setattr("train.gan.matmuls.LEAST", 2**20)
     D(G(torch.randn(2, 16)))
     assert len(used) == 2  # not with so few channels
     assert names == [list(network.state_dict()) for network in (G, D)]

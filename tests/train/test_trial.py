@@ -94,8 +94,6 @@ def test_home_is_known_in_every_path(monkeypatch, tmp_path):
 def test_no_private_path_is_public(tmp_path):
     picture(tmp_path / "secret" / "face.png")
     for name in (str(tmp_path / "secret"), "./secret", "~/secret", "/gone/secret"):
-        public = parse_args(
-            ["--dataset_name", name, "--cache_dir", "/c/secret", "--init_from", "/i/secret"], ""
-        ).public()
+        config = parse_args(["--dataset_name", name, "--cache_dir", "/c/secret", "--init_from", "/i/secret"], "")
         assert "secret" not in json.dumps(config.public())
     assert parse_args(["--dataset_name", "me/faces"], "").public()["dataset_name"] == "me/faces"
