@@ -266,7 +266,7 @@ def seed_number(value: int, label: str) -> gr.Number:
 
 
 def creativity() -> gr.Slider:
-    label, info = "Creativity (truncation)", "Low: typical. High: wild."
+    label, info = "Creativity (truncation)", "Low: pale and flat. High: wild."
     return gr.Slider(0, MAX_TRUNCATION, 1.0, label=label, info=info, step=0.05, buttons=[])
 
 
@@ -288,7 +288,7 @@ def seed_tab(draw: Studio) -> Tab:
             on.roll = gr.Button("Random face", variant="primary")
             on.seed = seed_number(FIRST_FACE, "Seed")
             on.truncation = creativity()
-            gr.HTML("This face from typical to wild:", padding=False)
+            gr.HTML("This face from pale to wild:", padding=False)
             on.strip = album(
                 draw.strip(FIRST_FACE),
                 label="The same seed at every creativity",

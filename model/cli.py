@@ -112,7 +112,7 @@ def build_parser() -> Parser:
         command.add_argument("--revision", help="branch, tag or commit on the Hub")
         command.add_argument("--device", default="auto", help="such as cpu or cuda (default: a GPU if there is one)")
         command.add_argument("--batch_size", type=whole_number(1, 4096), default=64, help="drawn at once (default: 64)")
-        command.add_argument("--truncation", type=truncation, default=1.0, help="0 (typical) to 1.5 (default: 1)")
+        command.add_argument("--truncation", type=truncation, default=1.0, help="0 (pale) to 1.5 (default: 1)")
         side = "of a face (default: the model's; film: 256)"
         command.add_argument("--size", type=whole_number(1, MAX_SIDE), help=f"pixels {side}")
         command.add_argument("--style", choices=output.STYLES, default="smooth", help="of enlarging (default: smooth)")

@@ -51,7 +51,7 @@ class Studio:
 
         Args:
             seed: whole number from 0 to 4294967295; the same number is always the same face.
-            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
             enlarge: none, or to 512 pixels: crisp (every pixel a square) or smooth (Lanczos).
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
@@ -65,7 +65,7 @@ class Studio:
         return self.files.add(to_png(face), f"seed-{seed}-{enlarge}.png")
 
     def strip(self, seed: int, model: str = "") -> Album:
-        """Draw one seed at every creativity, from the average face to the wildest: PNGs with the truncation as caption.
+        """Draw one seed at every creativity, from the palest face to the wildest: PNGs with the truncation as caption.
 
         Args:
             seed: whole number from 0 to 4294967295.
@@ -82,7 +82,7 @@ class Studio:
         Args:
             first_seed: whole number from 0 to 4294967295; past the end, counting goes on at 0.
             count: 1 to 64 faces.
-            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
         drawn = self.models[model]
@@ -108,7 +108,7 @@ class Studio:
             seeds: 2 to 8 whole numbers from 0 to 4294967295, such as "7, 21, 42"; codes of explored faces too.
             frames: 1 to 48 frames from one face to the next, at 20 frames a second.
             loop: end with the way back to the first face.
-            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
         """
         drawn = self.models[model]
@@ -141,7 +141,7 @@ class Studio:
 
         Args:
             start: a seed, or the code of a face.
-            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
             steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
             model: of the page, or the id of a public one on the Hub; the page's own if empty.
@@ -159,7 +159,7 @@ class Studio:
 
         Args:
             start: a seed, or the code of a face.
-            truncation: 0 to 1.5; lower is more typical, higher is wilder.
+            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
             steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
             model: of the page, or the id of a public one on the Hub; the page's own if empty.

@@ -140,7 +140,7 @@ def test_seed_follows_typing_and_the_creativity_slider(visit, generator):
     expect(visit.tab.get_by_test_id("toast-body")).to_have_count(0)  # an empty field on the way is no mistake
 
 
-def test_the_same_seed_from_typical_to_wild_is_a_strip_to_choose_from(visit, generator):
+def test_the_same_seed_from_pale_to_wild_is_a_strip_to_choose_from(visit, generator):
     strip = visit.tab.locator("#truncations .thumbnail-item")
     expect(strip).to_have_text(["0", "0.25", "0.5", "0.75", "1", "1.25", "1.5"])
     visit.tab.locator("input[type=number]").first.fill("42")

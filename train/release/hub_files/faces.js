@@ -117,7 +117,7 @@ export function faces({ model = new URL("./model_fp16.onnx", import.meta.url), r
   /**
    * The pixels of a face, as the model draws it; in Node too.
    * @param {string|number} name text or seed
-   * @param {{truncation?: number}} options 0 (typical) to 1.5 (varied)
+   * @param {{truncation?: number}} options 0 (pale) to 1.5 (wild)
    * @returns {Promise<{data: Uint8ClampedArray, width: number, height: number}>} RGBA, row by row
    */
   async function pixels(name, { truncation = 1 } = {}) {
