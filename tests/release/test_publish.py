@@ -523,7 +523,9 @@ def test_whoever_follows_the_card_draws_a_face(hub, session, weights, tmp_path):
     assert session(TOKEN, weights, "--hub_model_id", name)[0] == 0
     card, env = hub.repos[name].files()["README.md"].decode(), environment(hub.url, tmp_path / "home", token=None)
     installing, downloading = re.search(r"```sh\n(.*?)```", card, re.S)[1].splitlines()
-    needed = re.findall(r"\"\w+>=[^\"]+\"", (ROOT / "pyproject.toml").read_text().partition("\ndependencies")[2])
+    needed = re.findall(
+        r"\"\w+>=[^\"]+\"", (ROOT / "pyproject.toml").read_text().partition("\ndependencies")[2].partition("\n]")[0]
+    )
     assert installing == f"pip install {' '.join(needed)}"
     assert downloading.startswith("hf download ")
     hf = Path(sys.executable).with_name("hf")
