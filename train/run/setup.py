@@ -18,7 +18,7 @@ from train.gan.first_weights import initialise
 from train.output.files import make_writable
 from train.output.weights_folder import DISCRIMINATOR
 from train.release.hub import Repository
-from train.run.checkpoint import checkpoints, find_checkpoint, saved_config
+from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.trainer import Trainer
 
@@ -66,7 +66,7 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
     """The checkpoint to go on from; UserError where it does not fit or where an earlier run would be overwritten."""
     folder = config.run_folder / "checkpoints"
     if not config.resume_from_checkpoint:
-        if checkpoints(folder) and not config.dry_run:
+        if candidates(folder) and not config.dry_run:
             raise UserError(
                 "--output_dir",
                 f"'{config.output_dir}' holds checkpoints of an earlier run; "

@@ -22,7 +22,7 @@ from train.gan.augment import augment
 from train.gan.ema import EMA
 from train.gan.objective import Objective
 from train.output.files import remove_leftovers
-from train.output.pictures import GRID_SEEDS, save_image
+from train.output.pictures import GRID_SEEDS, sample_grids, save_image
 from train.output.weights_folder import save_weights
 from train.quality.monitor import Monitor
 from train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
@@ -109,7 +109,7 @@ class Trainer:
         samples.mkdir(exist_ok=True)
         for folder in (self.folder, samples, self.folder / "weights"):
             remove_leftovers(folder)
-        for grid in samples.glob("*.png"):
+        for grid in sample_grids(samples):
             if int(grid.stem) > self.progress.seen:
                 grid.unlink()
         self.log.start()
