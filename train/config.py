@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import importlib.util
 import math
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +53,8 @@ class TrainConfig:
 
     train_data_dir: str | None = option(None, "folder or zip of pictures", group="Data", metavar="PATH")
     dataset_name: str | None = option(None, "image dataset on the Hub, instead of --train_data_dir", group="Data",
+                                      metavar="NAME")
+    image_column: str | None = option(None, "column of --dataset_name (default: the first with images)", group="Data",
                                       metavar="NAME")
     dataset_split: str = option("train", "split of --dataset_name", group="Data", metavar="NAME")
     data_provenance: str | None = option(None, "where the pictures come from, for the model card", group="Data",
@@ -134,6 +138,8 @@ class TrainConfig:
         """The options without local paths and without None, for what others will read."""
         private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
                    "feature_extractor")  # fmt: skip
+        if self.dataset_name and is_local_dataset(self.dataset_name):
+            private += ("dataset_name",)
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property
@@ -183,6 +189,12 @@ class TrainConfig:
         except ValueError as error:
             found.append(f"--augment: {error}")
         return found
+
+
+def is_local_dataset(name: str) -> bool:
+    """Whether a --dataset_name is a folder or file of this computer rather than an id on the Hub."""
+    path = os.path.expanduser(name)
+    return os.path.exists(path) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".")
 
 
 def shown(default: object) -> str:

@@ -103,8 +103,13 @@ def load_data(config: TrainConfig) -> ImageSet:
     """The decoded pictures of --train_data_dir or --dataset_name."""
     if config.train_data_dir:
         return prepare(config.train_data_dir, resolution=config.resolution, cache_dir=config.cache_dir)
-    split = config.dataset_split
-    return prepare_hub(config.dataset_name, split=split, resolution=config.resolution, cache_dir=config.cache_dir)
+    return prepare_hub(
+        config.dataset_name,
+        split=config.dataset_split,
+        image_column=config.image_column,
+        resolution=config.resolution,
+        cache_dir=config.cache_dir,
+    )
 
 
 def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:

@@ -21,7 +21,7 @@ from train.errors import UserError
 from train.gan.augment import augment
 from train.gan.ema import EMA
 from train.gan.objective import Objective
-from train.output.files import remove_leftovers
+from train.output.files import remove_leftovers, write_text
 from train.output.pictures import GRID_SEEDS, sample_grids, save_image
 from train.output.weights_folder import save_weights
 from train.quality.monitor import Monitor
@@ -30,10 +30,20 @@ from train.run.interrupt import Interrupt
 from train.run.run_log import RunLog, StepStats
 from train.run.watch import diversity
 
+SHOWN = 10  # files that were skipped, in the plan; the others are in SKIPPED
+SKIPPED = "skipped.txt"
+
 
 def device_name(device: torch.device) -> str:
     """'NVIDIA T4' or 'CPU (8 threads)'."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
+
+
+def skipped_files(data: ImageSet) -> str:
+    """A line for each remark and for each picture that is not trained on, and why."""
+    lines = [*data.remarks, *(f"{name}: {why}" for name, why in data.unreadable)]
+    lines += [f"{name}: the same picture as {first}" for name, first in data.duplicate_files]
+    return "".join(f"{line}\n" for line in lines)
 
 
 class Trainer:
@@ -95,8 +105,11 @@ class Trainer:
             f"{self.progress.seen / 1000:g} to {config.max_train_kimg:g} kimg",
             "output": str(self.folder),
         }
-        skipped = [f"  skipped {name}: {why}" for name, why in data.unreadable[:10]]
-        return "\n".join([*(f"{name:<10}{text}" for name, text in lines.items()), *skipped])
+        skipped = [f"  skipped {name}: {why}" for name, why in data.unreadable[:SHOWN]]
+        if len(data.unreadable) > SHOWN:
+            skipped.append(f"  and {len(data.unreadable) - SHOWN} more; '{self.folder / SKIPPED}' names all")
+        remarks = [f"  {remark}" for remark in data.remarks]
+        return "\n".join([*(f"{name:<10}{text}" for name, text in lines.items()), *remarks, *skipped])
 
     def start(self, checkpoint: Path | None) -> None:
         """Restore the checkpoint, or show the two ends of the pipeline before training; forget what came after it."""
@@ -113,6 +126,7 @@ class Trainer:
             if int(grid.stem) > self.progress.seen:
                 grid.unlink()
         self.log.start()
+        write_text(skipped_files(self.data), self.folder / SKIPPED)
         if self.monitor:
             self.monitor.start(self.progress.seen)
         if not checkpoint:
