@@ -37,9 +37,10 @@ from train.config import TrainConfig
 from train.data.batches import Batches
 from train.data.choice import is_image
 from train.errors import UserError, run
+from train.run.record import device_name
 from train.run.reference_loops import Cold, bound, plain
 from train.run.setup import set_up
-from train.run.trainer import Trainer, device_name
+from train.run.trainer import Trainer
 
 
 def bytes_read() -> int:

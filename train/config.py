@@ -172,6 +172,9 @@ class TrainConfig:
             value, meta = getattr(self, field.name), field.metadata
             if value is None:
                 continue
+            if value == "":
+                found.append(f"--{field.name}: it is empty; give a value, or leave the option out")
+                continue
             if meta["choices"] and value not in meta["choices"]:
                 found.append(f"--{field.name}: '{value}' is not one of {', '.join(map(str, meta['choices']))}")
             low, high = meta["low"], meta["high"]
@@ -182,7 +185,7 @@ class TrainConfig:
             found.append("--train_data_dir: give either a folder or zip of pictures here or --dataset_name, not both")
         if self.push_to_hub and not self.hub_model_id:
             found.append("--push_to_hub: give the repository as --hub_model_id name/model")
-        if self.report_to != "none" and importlib.util.find_spec(self.report_to) is None:
+        if self.report_to not in ("none", "") and importlib.util.find_spec(self.report_to) is None:
             found.append(f"--report_to: {self.report_to} is not installed; pip install {self.report_to}")
         try:
             parse_policy(self.augment)
@@ -228,18 +231,53 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             metavar = None if meta["choices"] else meta["metavar"] or {int: "N", float: "X"}[kind]
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
+    for field in dataclasses.fields(TrainConfig):
+        if field.metadata["metavar"] in ("PATH", "FILE") and given.get(field.name):
+            given[field.name] = os.path.expanduser(given[field.name])
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
     if problems := config.problems():
         parser.error(problems[0])
     return config
 
 
-def require_same_networks(saved: dict, config: TrainConfig) -> None:
-    """UserError where a checkpoint's networks, of the options ``saved``, cannot go on under ``config``."""
-    for name in ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std"):
-        if saved.get(name) != getattr(config, name):
-            raise UserError(
-                "--resume_from_checkpoint",
-                f"the checkpoint was trained with --{name} {saved.get(name)}, not {getattr(config, name)}; "
-                "give that or start anew in another --output_dir",
-            )
+FIXED = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std", "loss")
+
+
+def changed_options(saved: dict, config: TrainConfig) -> dict[str, str]:
+    """The options that decide a run and differ from ``saved``, its checkpoint's: "--name was, not is", by name."""
+    deciding = [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.metadata["group"] in ("Networks", "Loss", "Training") or field.name in ("resolution", "random_flip")
+    ]
+    pairs = {name: (saved[name], getattr(config, name)) for name in deciding if name in saved}
+    for name in ("init", "init_from"):  # of the first weights, which are long gone
+        pairs.pop(name, None)
+    return {name: f"{as_option(name, was)}, not {is_}" for name, (was, is_) in pairs.items() if was != is_}
+
+
+def as_option(name: str, value: object) -> str:
+    """An option as one types it."""
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{name}"
+    return f"--{name} {value}"
+
+
+def require_same_run(saved: dict, config: TrainConfig) -> str:
+    """What a resumed run changes, as a sentence, "" for nothing.
+
+    Raises:
+        UserError: the networks or the loss are others, which cannot change within a run; names all that differs.
+    """
+    changed = changed_options(saved, config)
+    fixed = [words for name, words in changed.items() if name in FIXED]
+    free = [words for name, words in changed.items() if name not in FIXED]
+    if not fixed:
+        return f"this run goes on with other options; its checkpoint was trained with {'; '.join(free)}" if free else ""
+    sentence = f"the checkpoint was trained with {'; '.join(fixed)}"
+    if free:
+        sentence += f"; and, which may change, with {'; '.join(free)}"
+    if saved.get("preset", config.preset) != config.preset:
+        sentence += f" (that is --preset {saved['preset']}, not {config.preset})"
+    remedy = f"give {'that' if len(fixed) == 1 else 'those'} or start anew in another --output_dir"
+    raise UserError("--resume_from_checkpoint", f"{sentence}; {remedy}")

@@ -206,7 +206,7 @@ def test_warnings_bear_the_files_name_and_no_librarys(folder, cache, monkeypatch
         (bytes(257) + b"ustar" + bytes(250), "a tar archive); unpack it"),
         (b"\x1f\x8b\x08rest", "a gzip archive); unpack it"),
         (b"<html>sign in</html>", "a web page); what was fetched is the page about the file"),
-        (encoded(1), "give its folder"),
+        (encoded(1), "a PNG picture); give the folder"),
         (b"PK\x03\x04 cut", "fetch it again"),
     ],
 )

@@ -1,7 +1,6 @@
 """From the options to a trainer that is ready for its first step."""
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,15 +10,18 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors
-from train.config import TrainConfig, require_same_networks
+from train.config import TrainConfig, require_same_run
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
 from train.gan.first_weights import initialise
 from train.output.files import make_writable
+from train.output.run_folder import refuse_run
 from train.output.weights_folder import DISCRIMINATOR
 from train.release.hub import Repository
 from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
+from train.run.interrupt import rank
+from train.run.record import public_origin
 from train.run.trainer import Trainer
 
 
@@ -36,8 +38,9 @@ def set_up(config: TrainConfig) -> Trainer:
     accelerator = make_accelerator(config)
     if config.compile:
         check_compiler(accelerator.device)
-    if config.push_to_hub and accelerator.is_main_process and not config.dry_run:  # before the work, not after it
-        Repository(config.hub_model_id, revision=config.hub_revision, private=config.hub_private_repo).connect()
+    repository = None
+    if config.push_to_hub:
+        repository = Repository(config.hub_model_id, revision=config.hub_revision, private=config.hub_private_repo)
 
     # The data; the other processes find the cache of the first.
     with accelerator.main_process_first():
@@ -50,7 +53,11 @@ def set_up(config: TrainConfig) -> Trainer:
 
     # The run; nothing was written to the output folder so far.
     trainer = Trainer(config, accelerator, data, G, D)
+    if config.init_from and not checkpoint:
+        trainer.progress.origin = public_origin(config.init_from)
     if not config.dry_run:
+        if repository and accelerator.is_main_process:  # makes it: once all else is right, and before the work
+            repository.connect()
         trainer.start(checkpoint)
         if config.resume_from_checkpoint and not checkpoint:
             accelerator.print(f"no checkpoint in '{config.run_folder / 'checkpoints'}' yet: a new training starts")
@@ -74,8 +81,8 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
             )
         return None
     checkpoint = find_checkpoint(folder, config.resume_from_checkpoint)
-    if checkpoint:
-        require_same_networks(saved_config(checkpoint), config)
+    if checkpoint and (sentence := require_same_run(saved_config(checkpoint), config)) and rank() == 0:
+        print(sentence)
     return checkpoint
 
 
@@ -139,6 +146,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         UserError: the generator cannot be loaded or has another shape.
     """
     unloadable = (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError)
+    refuse_run(Path(source), "--init_from")
     try:
         found = Generator.from_pretrained(source)
     except unloadable as error:
@@ -146,7 +154,9 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     try:
         G.load_state_dict(found.state_dict())
     except RuntimeError as error:
-        remedy = "give its --latent_dim, --g_channels and --resolution"
+        shape = getattr(found, "_hub_mixin_config", {})
+        names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
+        remedy = "give " + " ".join(f"--{option} {shape[key]}" for key, option in names.items() if key in shape)
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
         expected = D.state_dict()
@@ -166,9 +176,8 @@ def start_tracker(trainer: Trainer) -> None:
         "trackio": {"name": folder.name, "resume": "allow"},
         "wandb": {"name": folder.name, "dir": str(folder)},
     }
-    known = {k: v for k, v in asdict(config).items() if v is not None}
-    try:
-        trainer.accelerator.init_trackers("anime-dcgan", config=known, init_kwargs=options)
+    try:  # what a tracker keeps is often published
+        trainer.accelerator.init_trackers("anime-dcgan", config=config.public(), init_kwargs=options)
     except Exception as error:  # each tracker has its own
         remedy = "set WANDB_MODE=offline to keep the record here, " if config.report_to == "wandb" else ""
         why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
