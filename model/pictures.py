@@ -9,21 +9,29 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers 
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
 
 
-def decode_picture(data: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS, draft: bool = False) -> np.ndarray:
+def decode_picture(
+    data: bytes,
+    resolution: int,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    draft: bool = False,
+    formats: tuple[str, ...] = FORMATS,
+) -> np.ndarray:
     """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to its central square, scaled.
 
     Args:
-        data: a whole file of one of FORMATS.
+        data: a whole file; of one that moves, the first picture counts.
         resolution: side in pixels.
         max_pixels: a larger picture is refused before it is decoded.
         draft: decode a JPEG at a half, quarter or eighth of its size where that is still twice ``resolution``; it may
             then be as much larger than ``max_pixels``, up to MAX_PIXELS.
+        formats: of Pillow's names, those that are read.
 
     Raises:
         ValueError: too large or too small.
         Exception: whatever Pillow raises for a broken file.
     """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+    with Image.open(io.BytesIO(data), formats=formats) as opened:
         width, height = opened.size
         # Of a progressive JPEG all coefficients are held at once, however small it is drawn.
         if draft and width * height <= MAX_PIXELS and not opened.info.get("progressive"):

@@ -36,12 +36,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from train.config import TrainConfig
 from train.data.batches import Batches
-from train.data.sources import is_image
+from train.data.choice import is_image
 from train.errors import UserError, run
 from train.gan.matmuls import use_matmuls
+from train.run.record import device_name
 from train.run.reference_loops import Cold, bound, plain
 from train.run.setup import set_up
-from train.run.trainer import Trainer, device_name
+from train.run.trainer import Trainer
 
 
 def bytes_read() -> int:

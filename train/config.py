@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,8 @@ class TrainConfig:
 
     train_data_dir: str | None = option(None, "folder or zip of pictures", group="Data", metavar="PATH")
     dataset_name: str | None = option(None, "image dataset on the Hub, instead of --train_data_dir", group="Data",
+                                      metavar="NAME")
+    image_column: str | None = option(None, "column of --dataset_name (default: the first with images)", group="Data",
                                       metavar="NAME")
     dataset_split: str = option("train", "split of --dataset_name", group="Data", metavar="NAME")
     data_provenance: str | None = option(None, "where the pictures come from, for the model card", group="Data",
@@ -146,7 +149,8 @@ class TrainConfig:
         """The options without local paths and without None, for what others will read."""
         private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
                    "feature_extractor")  # fmt: skip
-        private += ("dataset_name",) if is_local(self.dataset_name) else ()
+        if self.dataset_name and is_local_dataset(self.dataset_name):
+            private += ("dataset_name",)
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property
@@ -179,8 +183,8 @@ class TrainConfig:
             value, meta = getattr(self, field.name), field.metadata
             if value is None:
                 continue
-            if isinstance(value, str) and not value.strip() and field.name != "augment":  # for which it means none
-                found.append(f"--{field.name}: nothing is given; give a value or leave the option out")
+            if value == "":
+                found.append(f"--{field.name}: it is empty; give a value, or leave the option out")
                 continue
             if meta["choices"] and value not in meta["choices"]:
                 found.append(f"--{field.name}: '{value}' is not one of {', '.join(map(str, meta['choices']))}")
@@ -192,7 +196,7 @@ class TrainConfig:
             found.append("--train_data_dir: give either a folder or zip of pictures here or --dataset_name, not both")
         if self.push_to_hub and not self.hub_model_id:
             found.append("--push_to_hub: give the repository as --hub_model_id name/model")
-        if self.report_to != "none" and importlib.util.find_spec(self.report_to) is None:
+        if self.report_to not in ("none", "") and importlib.util.find_spec(self.report_to) is None:
             found.append(f"--report_to: {self.report_to} is not installed; pip install {self.report_to}")
         if self.d_norm == "spectral" and (self.d_blocks or self.d_hidden):
             found.append("--d_norm: spectral does not go with --d_blocks and --d_hidden, which start at zero")
@@ -203,10 +207,10 @@ class TrainConfig:
         return found
 
 
-def is_local(dataset_name: str | None) -> bool:
-    """Whether --dataset_name is a place on this machine, not a name on the Hub."""
-    path = Path(dataset_name or "").expanduser()
-    return dataset_name is not None and (path.is_absolute() or path.exists() or dataset_name.startswith("."))
+def is_local_dataset(name: str) -> bool:
+    """Whether a --dataset_name is a folder or file of this computer rather than an id on the Hub."""
+    path = os.path.expanduser(name)
+    return os.path.exists(path) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".")
 
 
 def shown(default: object) -> str:
@@ -240,24 +244,56 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             metavar = None if meta["choices"] else meta["metavar"] or {int: "N", float: "X"}[kind]
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
-    paths = {field.name for field in dataclasses.fields(TrainConfig) if field.metadata["metavar"] in ("PATH", "FILE")}
-    for name in paths & given.keys():  # a shell expands ~ in "--name ~/x" and not in "--name=~/x"
-        given[name] = os.path.expanduser(given[name])
+    for field in dataclasses.fields(TrainConfig):
+        if field.metadata["metavar"] in ("PATH", "FILE") and given.get(field.name):
+            given[field.name] = os.path.expanduser(given[field.name])
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
     if problems := config.problems():
         parser.error(problems[0])
     return config
 
 
-def require_same_networks(saved: dict, config: TrainConfig) -> None:
-    """UserError where a checkpoint's networks, of the options ``saved``, cannot go on under ``config``."""
-    added = {"mapping_layers": 0, "g_blocks": 0, "d_blocks": 0, "d_hidden": 0}  # older checkpoints do not name them
-    saved = added | saved
-    known = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std")
-    for name in (*known, *added):
-        if saved.get(name) != getattr(config, name):
-            raise UserError(
-                "--resume_from_checkpoint",
-                f"the checkpoint was trained with --{name} {saved.get(name)}, not {getattr(config, name)}; "
-                "give that or start anew in another --output_dir",
-            )
+ADDED = {"mapping_layers": 0, "g_blocks": 0, "d_blocks": 0, "d_hidden": 0}  # older checkpoints do not name them
+FIXED = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std", "loss")
+FIXED += tuple(ADDED)
+
+
+def changed_options(saved: dict, config: TrainConfig) -> dict[str, str]:
+    """The options that decide a run and differ from ``saved``, its checkpoint's: "--name was, not is", by name."""
+    deciding = [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.metadata["group"] in ("Networks", "Loss", "Training") or field.name in ("resolution", "random_flip")
+    ]
+    saved = ADDED | saved
+    pairs = {name: (saved[name], getattr(config, name)) for name in deciding if name in saved}
+    for name in ("init", "init_from"):  # of the first weights, which are long gone
+        pairs.pop(name, None)
+    return {name: f"{as_option(name, was)}, not {is_}" for name, (was, is_) in pairs.items() if was != is_}
+
+
+def as_option(name: str, value: object) -> str:
+    """An option as one types it."""
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{name}"
+    return f"--{name} {value}"
+
+
+def require_same_run(saved: dict, config: TrainConfig) -> str:
+    """What a resumed run changes, as a sentence, "" for nothing.
+
+    Raises:
+        UserError: the networks or the loss are others, which cannot change within a run; names all that differs.
+    """
+    changed = changed_options(saved, config)
+    fixed = [words for name, words in changed.items() if name in FIXED]
+    free = [words for name, words in changed.items() if name not in FIXED]
+    if not fixed:
+        return f"this run goes on with other options; its checkpoint was trained with {'; '.join(free)}" if free else ""
+    sentence = f"the checkpoint was trained with {'; '.join(fixed)}"
+    if free:
+        sentence += f"; and, which may change, with {'; '.join(free)}"
+    if saved.get("preset", config.preset) != config.preset:
+        sentence += f" (that is --preset {saved['preset']}, not {config.preset})"
+    remedy = f"give {'that' if len(fixed) == 1 else 'those'} or start anew in another --output_dir"
+    raise UserError("--resume_from_checkpoint", f"{sentence}; {remedy}")

@@ -26,6 +26,7 @@ from model.hub import load_generator
 from train.errors import UserError, blame, run
 from train.output.files import write_bytes, write_json
 from train.output.pictures import save_image
+from train.output.run_folder import refuse_run
 from train.quality.attributes import ATTRIBUTES
 from train.quality.latent_directions import SIGMA, find
 from train.release.card import write_card
@@ -67,6 +68,7 @@ def describe(direction: dict) -> str:
 def work(folder: Path, samples: int) -> None:
     if not 512 <= samples <= 2**20:
         raise UserError("--num_samples", f"{samples} is not in 512 to {2**20}")
+    refuse_run(folder, "weights_folder")
     if not folder.is_dir():
         raise UserError("weights_folder", f"there is no folder '{folder}'")
     try:

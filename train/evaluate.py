@@ -5,11 +5,14 @@
     python -m train.evaluate you/anime-dcgan --train_data_dir faces.zip --num_samples 50000
     python -m train.evaluate a_folder_or_zip_of_images --train_data_dir faces.zip
 
-Prints one JSON line. Numbers of different extractors, sample counts or references cannot be compared.
+Prints one JSON line. Where there are more images than asked for, they are drawn by a fixed seed, whatever their names;
+kernel distance, precision, recall, density and coverage see 5,000 of each side, drawn alike. Numbers of different
+extractors, sample counts or references cannot be compared.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from functools import partial
@@ -23,6 +26,7 @@ from model.sampling import MAX_SEED, MAX_TRUNCATION
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError, blame, run
 from train.output.files import read_json, write_json
+from train.output.run_folder import refuse_run
 from train.quality.evaluation import evaluate, require_enough
 from train.quality.features import load_extractor
 from train.quality.metrics import NEIGHBOURS
@@ -48,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset_split", default="train", help="split of --dataset_name (default: train)")
     parser.add_argument("--feature_extractor", metavar="FILE", help="TorchScript module (default: Inception)")
     parser.add_argument("--num_samples", type=int, default=10_000, help="images to draw or read (default: 10000)")
-    parser.add_argument("--num_reference", type=int, default=10_000, help="first reference images (default: 10000)")
+    parser.add_argument("--num_reference", type=int, default=10_000, help="reference images, drawn (default: 10000)")
     parser.add_argument("--truncation", type=float, default=1.0, help="scale of z, 0 to 1.5 (default: 1.0)")
     parser.add_argument("--seed", type=int, default=0, help="first of the seeds drawn (default: 0)")
     parser.add_argument("--resolution", type=int, default=64, help="side of stored samples and their reference (64)")
@@ -56,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or mps")
     parser.add_argument("--cache_dir", help="where decoded images are kept (default: the user's cache)")
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
+    parser.add_argument("--image_column", help="column of --dataset_name (default: the first with images)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="also write the JSON here")
     return parser
 
@@ -96,8 +101,10 @@ def measure(args: argparse.Namespace, samples: Generator | ImageSet, resolution:
     if args.train_data_dir:
         reference = require_enough(prepare(args.train_data_dir, **shared), "--train_data_dir")
     else:
-        reference = prepare_hub(args.dataset_name, split=args.dataset_split, **shared)
+        reference = prepare_hub(args.dataset_name, split=args.dataset_split, image_column=args.image_column, **shared)
         require_enough(reference, "--dataset_name")
+    for remark in reference.remarks:
+        print(remark, file=sys.stderr)
     return evaluate(
         samples,
         reference,
@@ -113,7 +120,9 @@ def measure(args: argparse.Namespace, samples: Generator | ImageSet, resolution:
 
 def work(args: argparse.Namespace) -> None:
     check(args)
+    args.samples = os.path.expanduser(args.samples)
     path = Path(args.samples)
+    refuse_run(path, "SAMPLES")
     if holds_images(path):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
             metrics = measure(args, load_images(args.samples, args.resolution, cache), args.resolution)

@@ -7,6 +7,7 @@ distances that `train.evaluate` measures with.
 """
 
 import argparse
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from model.hub import load_generator
 from train.data.dataset import default_cache_dir, prepare
 from train.errors import UserError, blame, run
 from train.output.pictures import save_image
+from train.output.run_folder import refuse_run
 from train.quality.features import Extractor, draw, load_extractor, reference_features
 
 
@@ -33,6 +35,7 @@ def pairs(weights: str, data: str, extractor: Extractor, count: int, cache_dir: 
     Raises:
         UserError: weights, data or features that are unavailable.
     """
+    refuse_run(Path(weights), "weights")
     with blame("weights"):
         generator = load_generator(weights)
     images = prepare(data, resolution=generator.image_size, cache_dir=cache_dir)
@@ -49,6 +52,7 @@ def work(args: argparse.Namespace) -> None:
         raise UserError("--count", f"{args.count} is not at least 1")
     if args.output.suffix != ".png" or not args.output.resolve().parent.is_dir():
         raise UserError("--output", f"'{args.output}' is not a .png in a folder that exists")
+    args.weights = os.path.expanduser(args.weights)
     extractor = load_extractor(args.feature_extractor)
     save_image(pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir), args.output)
     print(f"wrote '{args.output}'")

@@ -55,10 +55,11 @@ from model import Generator
 from train.config import TrainConfig, parse_args
 from train.errors import FAILURE, exit_code, run
 from train.output.files import replace_folder
-from train.output.pictures import save_pictures
+from train.output.pictures import sample_grids, save_pictures
 from train.release import model_repo
 from train.release.card import write_card
 from train.run.interrupt import explained, rank
+from train.run.lock import exclusive
 from train.run.setup import set_up
 from train.run.trainer import Trainer
 
@@ -66,13 +67,19 @@ from train.run.trainer import Trainer
 def finish(trainer: Trainer) -> None:
     """Complete the weights folder with pictures and card, and publish it if asked to."""
     config, weights = trainer.config, trainer.folder / "weights"
-    grids = [trainer.folder / "fakes_init.png", *sorted((trainer.folder / "samples").glob("*.png"))]
+    grids = [trainer.folder / "fakes_init.png", *sample_grids(trainer.folder / "samples")]
+    grids = [grid for grid in grids if grid.is_file()]  # a run that went on from another one's checkpoint has no first
     generator = trainer.ema.model
     if trainer.monitor:  # the best one, which need not be the last
+        if not (trainer.folder / "best").is_dir():  # nothing was left to train, so nothing was measured
+            trainer.measure()
         with replace_folder(weights) as temporary:
             shutil.copytree(trainer.folder / "best", temporary, dirs_exist_ok=True)
         generator = Generator.from_pretrained(weights)
-    save_pictures(generator, weights, trainer.log.lines, grids)
+    try:
+        save_pictures(generator, weights, trainer.log.lines, grids)
+    except Exception as error:  # they only decorate, and a damaged one of a user's can raise almost anything
+        print(f"warning: pictures of the run are missing in '{weights}' ({error})", file=sys.stderr)
     write_card(weights, config.hub_model_id)
     print(f"done: {trainer.progress.seen / 1000:g} kimg; the generator and its pictures are in '{weights}'")
     if config.push_to_hub:
@@ -82,6 +89,14 @@ def finish(trainer: Trainer) -> None:
 
 def work(config: TrainConfig) -> int:
     """Train; returns 0, or 128 + the signal's number after an interruption."""
+    if config.dry_run or rank() > 0:
+        return train(config)
+    with explained(config), exclusive(config.run_folder):
+        return train(config)
+
+
+def train(config: TrainConfig) -> int:
+    """``work``, once the output folder is this process's own."""
     with explained(config):
         trainer = set_up(config)
     if config.dry_run:

@@ -13,7 +13,7 @@ from torch import nn
 from model import Discriminator, Generator, latents_from_seeds, truncate
 from model.blocks import ADDITIONS, MappingNetwork
 from model.files import read_tensors
-from train.config import TrainConfig, require_same_networks
+from train.config import TrainConfig, require_same_run
 from train.errors import UserError
 from train.gan.ema import EMA
 from train.gan.latents import truncated
@@ -242,11 +242,11 @@ def test_options_that_cannot_be_and_checkpoints_of_before():
             Discriminator(**arguments)
     saved = {name: getattr(config(), name) for name in ("resolution", "latent_dim", "g_channels", "d_channels")}
     saved |= {"d_kernel_size": 3, "d_norm": "none", "minibatch_std": True}
-    require_same_networks(saved, config())
+    require_same_run(saved, config())
     with pytest.raises(UserError, match="--d_hidden 0"):
-        require_same_networks(saved, config(d_hidden=8))
+        require_same_run(saved, config(d_hidden=8))
     with pytest.raises(UserError, match="--g_blocks 1"):
-        require_same_networks(saved | {"g_blocks": 1}, config())
+        require_same_run(saved | {"g_blocks": 1}, config())
 
 
 def test_a_grown_generator_fits_in_16_mib():

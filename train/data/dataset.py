@@ -7,23 +7,31 @@ would each have to start and import everything first.
 import hashlib
 import json
 import os
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from model.pictures import decode_picture
-from train.data.sources import SUFFIXES, Source, open_hub, open_path
+from train.data.choice import HEAD, SUFFIXES, format_of, kind_of, readable_formats
+from train.data.hub import open_hub
+from train.data.sources import Source, open_path
 from train.errors import UserError
 from train.output.files import atomic_file, write_text
 
 T = TypeVar("T")
 CHUNK = 256  # files decoded between two writes: bounds the memory
+WARNINGS = 10  # printed; a folder of odd files can hold thousands
+CURRENT = threading.local()  # the file that a thread decodes
 VERSION = 1  # part of the cache's key; raise it when the same file would decode to other pixels
 
 
@@ -32,15 +40,21 @@ class ImageSet:
     """A data set ready for training.
 
     ``images``: memory-mapped uint8 (N, resolution, resolution, 3), RGB. ``fingerprint``: the same for the same files
-    and resolution. ``found`` = N + ``duplicates`` + ``len(unreadable)``, where ``unreadable`` holds (file, reason).
+    and resolution. ``found`` = N + ``duplicates`` + ``len(unreadable)``, where ``duplicate_files`` holds (file, the one
+    it equals) and ``unreadable`` (file, reason). ``remarks``: what people should know about the choice of the files.
     """
 
     images: np.ndarray
     name: str
     fingerprint: str
     found: int
-    duplicates: int
+    duplicate_files: list[tuple[str, str]]
     unreadable: list[tuple[str, str]]
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.duplicate_files)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -96,8 +110,10 @@ def find_or_decode(
 ) -> ImageSet:
     """Find the source in the cache, or decode it into the cache and open that."""
     if not source.files:
-        raise UserError(source.option, f"no images in '{source.name}' (looked for {', '.join(SUFFIXES)})")
-    folder = Path(cache_dir) if cache_dir else default_cache_dir()
+        looked = f"looked for {', '.join(SUFFIXES)} and into files of other names"
+        why = "".join(f"; {remark}" for remark in source.remarks)
+        raise UserError(source.option, f"no images in '{source.name}' ({looked}){why}")
+    folder = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         key = hashlib.sha256(f"{VERSION} {resolution} {drop_duplicates}".encode())
         checksums = source.checksums or in_order(pool, source.checksum, len(source.files), desc="Reading", delay=2)
@@ -106,19 +122,26 @@ def find_or_decode(
         fingerprint = key.hexdigest()[:32]
         stem = folder / f"{fingerprint}-{resolution}"
         try:
-            if (found := open_cache(stem, source.name, fingerprint)) is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                write_cache(stem, source, resolution, pool, drop_duplicates)
+            found = open_cache(stem, source.name, fingerprint)
+            with named_warnings():
+                stale = found is None or can_be_read_now(source, found.unreadable, resolution, pool)
+                if stale:
+                    found = None
+                    folder.mkdir(parents=True, exist_ok=True)
+                    write_cache(stem, source, resolution, pool, drop_duplicates)
         except OSError as error:
             # On Windows a file that another process has opened cannot be replaced: then that process was faster.
             if (found := open_cache(stem, source.name, fingerprint)) is not None:
+                found.remarks = source.remarks
                 return found
             raise UserError(
                 source.option,
                 f"the cache in '{folder}' cannot be written: {error.strerror or error}; "
                 "free some space or name another folder with --cache_dir",
             ) from None
-    return found or open_cache(stem, source.name, fingerprint)
+    found = found or open_cache(stem, source.name, fingerprint)
+    found.remarks = source.remarks
+    return found
 
 
 def in_order(pool: ThreadPoolExecutor, work: Callable[[int], T], n: int, **bar: object) -> Iterator[T]:
@@ -135,28 +158,65 @@ def open_cache(stem: Path, name: str, fingerprint: str) -> ImageSet | None:
     try:
         counts = json.loads(stem.with_suffix(".json").read_text())
         images = np.load(stem.with_suffix(".npy"), mmap_mode="r")
-        unreadable = [(file, reason) for file, reason in counts["unreadable"]]
-        found = ImageSet(images, name, fingerprint, counts["found"], counts["duplicates"], unreadable)
+        duplicates, unreadable = ([(file, why) for file, why in counts[key]] for key in ("duplicates", "unreadable"))
+        found = ImageSet(images, name, fingerprint, counts["found"], duplicates, unreadable)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     return found if len(images) + found.duplicates + len(unreadable) == found.found else None
 
 
+@contextmanager
+def named_warnings() -> Iterator[None]:
+    """Print what Pillow warns of while files are decoded with their names, and without a library's path and line."""
+    found: list[str] = []
+
+    def note(message: Warning | str, *place: object, **more: object) -> None:
+        found.append(f"warning: {getattr(CURRENT, 'file', 'a file')}: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():  # of the whole process: no other thread works meanwhile
+        warnings.simplefilter("always")
+        warnings.showwarning = note
+        yield
+    for line in found[:WARNINGS]:
+        print(line, file=sys.stderr)
+    if len(found) > WARNINGS:
+        print(f"warning: and {len(found) - WARNINGS} more of these", file=sys.stderr)
+
+
+def decode(source: Source, i: int, resolution: int) -> np.ndarray | str:
+    """The pixels of file i, or why there are none."""
+    data, CURRENT.file = b"", source.files[i]
+    try:
+        data = source.read(i)
+        return decode_picture(data, resolution, formats=readable_formats())
+    except UnidentifiedImageError:
+        reason = kind_of(data)
+    except Exception as error:  # a broken file can raise almost anything; it is named, counted and skipped
+        reason = str(error) or type(error).__name__
+    suffix, kind = PurePosixPath(source.files[i]).suffix.lower(), format_of(data[:HEAD])
+    expected = Image.registered_extensions().get(suffix)
+    return reason if kind in (None, expected) or expected is None else f"a {kind} file named {suffix}: {reason}"
+
+
+def can_be_read_now(
+    source: Source, unreadable: list[tuple[str, str]], resolution: int, pool: ThreadPoolExecutor
+) -> bool:
+    """Whether a file that failed when the cache was written no longer does: failures are tried again."""
+    failed = {file for file, _ in unreadable}
+    again = (i for i, file in enumerate(source.files) if file in failed)
+    return any(not isinstance(result, str) for result in pool.map(lambda i: decode(source, i, resolution), again))
+
+
 def write_cache(stem: Path, source: Source, resolution: int, pool: ThreadPoolExecutor, drop_duplicates: bool) -> None:
     """Decode every file in order and put the array and its counts in place, each at once or not at all."""
     shape = (resolution, resolution, 3)
-    seen: set[bytes] = set()
-    duplicates: list[str] = []
+    seen: dict[bytes, str] = {}
+    duplicates: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str]] = []
 
     def work(i: int) -> tuple[np.ndarray, bytes] | str:
-        try:
-            image = decode_picture(source.read(i), resolution)
-        except UnidentifiedImageError:
-            return "not an image"
-        except Exception as error:  # a broken file can raise almost anything; it is named, counted and skipped
-            return str(error) or type(error).__name__
-        return image, hashlib.sha256(image).digest()
+        image = decode(source, i, resolution)
+        return image if isinstance(image, str) else (image, hashlib.sha256(image).digest())
 
     # Written as a stream, not through a memory map: there a full disk would be a SIGBUS instead of an error.
     with atomic_file(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
@@ -167,9 +227,9 @@ def write_cache(stem: Path, source: Source, resolution: int, pool: ThreadPoolExe
             if isinstance(result, str):
                 unreadable.append((name, result))
             elif drop_duplicates and result[1] in seen:
-                duplicates.append(name)
+                duplicates.append((name, seen[result[1]]))
             else:
-                seen.add(result[1])
+                seen[result[1]] = name
                 file.write(result[0].tobytes())
         images = len(source.files) - len(duplicates) - len(unreadable)
         file.seek(0)
@@ -180,5 +240,5 @@ def write_cache(stem: Path, source: Source, resolution: int, pool: ThreadPoolExe
             none = f"none of the {len(unreadable)} images in '{source.name}' can be read"
             raise UserError(source.option, f"{none}; the first is '{first}' ({reason})")
 
-    counts = {"found": len(source.files), "duplicates": len(duplicates), "unreadable": unreadable}
+    counts = {"found": len(source.files), "duplicates": duplicates, "unreadable": unreadable}
     write_text(json.dumps(counts, indent=1), stem.with_suffix(".json"))

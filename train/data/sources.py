@@ -1,23 +1,19 @@
-"""Folder, zip or Hub dataset -> named bytes."""
+"""Folder or zip -> named bytes."""
 
 import os
-import sys
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 from model.pictures import MAX_PIXELS
+from train.data.choice import HEAD, choose, format_of, kind_of, walk
 from train.errors import UserError
 
-HUB_OPTION = "--dataset_name"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# What desktops, notebooks, storage boxes and archivers leave among one's pictures; hidden names do not count either.
-SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 MAX_FILE_BYTES = 4 * MAX_PIXELS  # as much as the largest picture needs when it is not compressed
 
 
@@ -26,7 +22,7 @@ class Source:
     """Where pictures come from: ``read(i)`` gives the bytes of ``files[i]`` and may be called from any thread.
 
     ``checksums`` are (size in bytes, CRC-32) of all, where they are known without reading. ``option`` is the one that
-    named the source, for errors.
+    named the source, for errors. ``remarks``: what people should know about the choice of the files.
     """
 
     option: str
@@ -34,6 +30,7 @@ class Source:
     files: list[str]
     read: Callable[[int], bytes]
     checksums: list[tuple[int, int]] | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def checksum(self, i: int) -> tuple[int, int]:
         """(size, CRC-32) of file i; equal in a folder and in a zip of it."""
@@ -44,6 +41,11 @@ class Source:
         return len(data), zlib.crc32(data)
 
 
+def public_name(path: Path) -> str:
+    """The last part of a path, whatever folder one is in; all that others may read of it."""
+    return os.path.basename(os.path.abspath(path)) or "pictures"
+
+
 @contextmanager
 def open_path(path: Path, option: str) -> Iterator[Source]:
     """The pictures of a folder or a zip, nested or flat, sorted by name. Zip members are only read in memory.
@@ -51,112 +53,77 @@ def open_path(path: Path, option: str) -> Iterator[Source]:
     Raises:
         UserError: nothing there, or neither a folder nor a whole zip.
     """
-    name = path.name or path.resolve().name
+    path = path.expanduser()
     if path.is_dir():
-        files = sorted(picture_names(path, option))
-
-        def read(i: int) -> bytes:
-            with open(path / files[i], "rb") as file:
-                return read_bounded(file, os.fstat(file.fileno()).st_size)
-
-        yield Source(option, name, files, read)
+        yield open_folder(path, option)
         return
     if not path.exists():
         raise UserError(option, f"'{path}' does not exist; give a folder or a zip of images")
+    with open_archive(path, option) as archive:
+        yield members_of(archive, public_name(path), option)
+
+
+def open_folder(folder: Path, option: str) -> Source:
+    """The pictures of a folder and of all folders in it."""
+
+    def head(name: str) -> bytes:
+        try:
+            with open(folder / name, "rb") as file:
+                return file.read(HEAD)
+        except OSError:
+            return b""
+
+    names, unreadable = walk(folder)
+    files, remarks = choose(names, head)
+
+    def read(i: int) -> bytes:
+        with open(folder / files[i], "rb") as file:
+            return read_bounded(file, os.fstat(file.fileno()).st_size)
+
+    return Source(option, public_name(folder), files, read, remarks=remarks + unreadable)
+
+
+def open_archive(path: Path, option: str) -> zipfile.ZipFile:
+    """A zip; UserError that says what the file is instead."""
     try:
-        archive = zipfile.ZipFile(path)
+        return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        sentence = f"'{path}' is neither a folder nor a whole zip archive ({error}); fetch it again"
+        with path.open("rb") as file:
+            data = file.read(512)
+        kind, remedy = kind_of(data).removesuffix(", not an image"), "fetch it again"
+        if picture := format_of(data[:HEAD]):
+            kind, remedy = f"a {picture} picture", "give the folder that it is in"
+        elif kind.endswith("archive") and kind != "a zip archive":
+            remedy = "unpack it and give the folder"
+        elif kind == "a web page":
+            remedy = "what was fetched is the page about the file, or one that asks to log in; fetch the file itself"
+        reason = str(error) if kind in ("a zip archive", "not an image") else kind
+        sentence = f"'{path}' is neither a folder nor a whole zip archive ({reason}); {remedy}"
         raise UserError(option, sentence) from None
     except OSError as error:
         raise UserError(option, f"'{path}' cannot be read: {error.strerror or error}") from None
-    with archive:
-        members = sorted((m for m in archive.infolist() if is_image(m.filename)), key=lambda m: m.filename)
-        lock = threading.Lock()
-
-        def read_member(i: int) -> bytes:
-            with lock, archive.open(members[i]) as file:  # yields at most the size that the archive states
-                return read_bounded(file, members[i].file_size)
-
-        checksums = [(m.file_size, m.CRC) for m in members]
-        yield Source(option, name, [m.filename for m in members], read_member, checksums)
 
 
-def open_hub(dataset_name: str, split: str, image_column: str | None) -> Source:
-    """The rows of an image dataset of the Hub, or of a local folder that ``datasets`` can load.
-
-    Raises:
-        UserError: ``datasets`` is not installed, or the dataset, split or column is unavailable.
-    """
-    try:
-        import datasets
-    except ImportError:
-        sentence = "the package 'datasets' is missing; pip install -r train/requirements.txt"
-        raise UserError(HUB_OPTION, sentence) from None
-    try:
-        dataset = datasets.load_dataset(dataset_name, split=split)
-    except Exception as error:  # many kinds: no such dataset or split, no connection, no permission, a broken file
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(HUB_OPTION, f"dataset '{dataset_name}' cannot be loaded: {reason}") from None
-    columns = [key for key, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-    if not columns or (image_column and image_column not in columns):
-        missing = f"image column '{image_column}'" if image_column else "column of images"
-        there = ", ".join(dataset.column_names)
-        raise UserError(HUB_OPTION, f"dataset '{dataset_name}' has no {missing} (it has: {there})")
-    column = image_column or columns[0]
-    rows = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+def members_of(archive: zipfile.ZipFile, name: str, option: str) -> Source:
+    """The pictures in an open zip."""
     lock = threading.Lock()
+    there = {member.filename: member for member in archive.infolist() if not member.is_dir()}
+
+    def head(member: str) -> bytes:
+        try:
+            with archive.open(member) as file:
+                return file.read(HEAD)
+        except Exception:  # encrypted, damaged, of an unknown method; without a picture's name it is left aside
+            return b""
+
+    files, remarks = choose(there, head)
+    members = [there[file] for file in files]
 
     def read(i: int) -> bytes:
-        with lock:
-            value = rows[i][column]
-        if value is None:
-            raise ValueError("the row is empty")
-        return value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        with lock, archive.open(members[i]) as file:  # yields at most the size that the archive states
+            return read_bounded(file, members[i].file_size)
 
-    return Source(HUB_OPTION, dataset_name, [f"row {i}" for i in range(len(rows))], read)
-
-
-def picture_names(folder: Path, option: str) -> Iterator[str]:
-    """The pictures below a folder, as paths relative to it; links to folders are followed, each folder once.
-
-    Left aside: hidden and system folders, and what a training has left there, its sample grids among it.
-
-    Raises:
-        UserError: the folder itself is the output of a training.
-    """
-    if is_run(folder):
-        sentence = f"'{folder}' is what a training has left, not a folder of pictures"
-        raise UserError(option, f"{sentence}; for its generator give '{folder / 'weights'}'")
-    seen = set()
-
-    def unreadable(error: OSError) -> None:
-        print(f"'{error.filename}' cannot be read ({error.strerror}) and is left aside", file=sys.stderr)
-
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
-        where = Path(place)
-        if (real := os.path.realpath(place)) in seen or (where != folder and is_run(where)):
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if is_visible(name)]
-        relative = where.relative_to(folder)
-        yield from ((relative / name).as_posix() for name in files if is_image(name) and (where / name).is_file())
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder is the output of a training."""
-    return all((folder / name).exists() for name in ("fakes_init.png", "metrics.jsonl", "samples"))
-
-
-def is_visible(name: str) -> bool:
-    return not name.startswith(".") and name not in SYSTEM_FOLDERS
-
-
-def is_image(name: str) -> bool:
-    """Whether a path names a picture; what is hidden or in system folders does not count."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and all(map(is_visible, path.parts))
+    return Source(option, name, files, read, [(m.file_size, m.CRC) for m in members], remarks)
 
 
 def read_bounded(file: BinaryIO, size: int) -> bytes:

@@ -13,10 +13,19 @@ def append(line: dict, path: Path) -> None:
 
 
 def read(path: Path, seen: int) -> list[dict]:
-    """The lines up to ``seen`` images; a torn last line is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    records = [json.loads(line) for line in lines if line.endswith("\n")]
+    """The lines up to ``seen`` images; a torn last line, and what a crash of the machine spoilt, is left out."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    records = filter(None, map(parse, lines))
     return [record for record in records if record["kimg"] * 1000 <= seen]
+
+
+def parse(line: bytes) -> dict | None:
+    """The object of a line, without the zero bytes that a file system may put before it; None where there is none."""
+    try:
+        record = json.loads(line.strip(b"\0"))
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("kimg"), int | float) else None
 
 
 def cut(path: Path, seen: int) -> list[dict]:

@@ -1,6 +1,7 @@
 """The pictures of a run: grids, loss curves, and how faces grew."""
 
 import math
+import re
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,11 @@ from train.output.files import atomic_file
 GRID_SEEDS = range(64)  # the faces of every sample grid
 INTERPOLATION_STEPS = 10  # 11 pictures with both ends
 PROGRESS_FRAMES = 60
+
+
+def sample_grids(folder: Path) -> list[Path]:
+    """The sample grids in ``folder``, named by the images seen, in order; other pictures there are not ours."""
+    return sorted(path for path in folder.glob("*.png") if re.fullmatch("[0-9]{12,}", path.stem))
 
 
 def save_image(image: Image.Image, path: Path, **options) -> None:

@@ -12,6 +12,7 @@ from model.directions import weights_digest
 from model.files import read_tensors
 from train.errors import UserError, blame
 from train.output.files import read_json, replace_folder, write_json
+from train.output.run_folder import refuse_run
 
 OPTION = "weights_folder"
 DISCRIMINATOR = "discriminator.safetensors"  # for fine-tuning
@@ -46,6 +47,7 @@ def check_weights(folder: Path) -> None:
     Raises:
         UserError: it cannot.
     """
+    refuse_run(folder, OPTION)
     if not folder.is_dir():
         raise UserError(OPTION, f"no folder '{folder}'; give the one that the trainer left")
     for name in GENERATOR_FILES:

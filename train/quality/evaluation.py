@@ -6,7 +6,7 @@ from model import Generator
 from train.data.dataset import ImageSet, default_cache_dir
 from train.errors import UserError
 from train.quality.features import INCEPTION, Extractor, array_batches, draw, reference_features
-from train.quality.metrics import NEIGHBOURS, frechet_distance, kid, manifold_metrics
+from train.quality.metrics import NEIGHBOURS, SUBSET_SEED, drawn, frechet_distance, kid, manifold_metrics
 
 
 def require_enough(images: ImageSet, option: str) -> ImageSet:
@@ -15,6 +15,17 @@ def require_enough(images: ImageSet, option: str) -> ImageSet:
         sentence = f"'{images.name}' holds {len(images)} images; at least {NEIGHBOURS + 1} are needed"
         raise UserError(option, sentence)
     return images
+
+
+CONDITIONS = (
+    *("feature_extractor", "feature_extractor_digest", "num_samples", "num_reference", "reference_digest"),
+    *("subset_seed", "truncation"),
+)
+
+
+def comparable(one: dict, other: dict) -> bool:
+    """Whether two metrics.json were measured alike: same extractor, counts, reference and draw."""
+    return all(key in one and key in other and one[key] == other[key] for key in CONDITIONS)
 
 
 def evaluate(
@@ -29,10 +40,11 @@ def evaluate(
     batch_size: int = 250,
     cache_dir: str | Path | None = None,
 ) -> dict:
-    """Measure what a generator draws from ``num_samples`` seeds, or the first images of a set, against a reference.
+    """Measure what a generator draws from ``num_samples`` seeds, or so many images of a set, against a reference.
 
-    The first ``num_reference`` images of the reference count, in the order of their names. Returns the content of
-    metrics.json; ``fd`` is called ``fid`` for Inception alone, and ``truncation`` is None for stored images.
+    Of the set and of the reference (``num_reference``), images are drawn by SUBSET_SEED, whatever their names. Returns
+    the content of metrics.json; ``fd`` is called ``fid`` for Inception alone, and ``truncation`` is None for stored
+    images.
 
     Raises:
         ValueError: too few images.
@@ -48,15 +60,18 @@ def evaluate(
     if is_generator:
         batches = draw(samples, num_samples, truncation=truncation, first_seed=seed, batch_size=batch_size)
     else:
-        batches = array_batches(samples.images[:num_samples], batch_size)
+        batches = array_batches(samples.images, batch_size, drawn(len(samples), num_samples).numpy())
     cache = Path(cache_dir) if cache_dir else default_cache_dir()
     real = reference_features(reference, num_reference, extractor, batch_size, cache)
     fake = extractor(batches, num_samples, "Samples")
     return {
         "feature_extractor": extractor.name,
+        "feature_extractor_digest": extractor.key,
         "num_samples": num_samples,
         "num_reference": num_reference,
         "reference": reference.name,
+        "reference_digest": reference.fingerprint,
+        "subset_seed": SUBSET_SEED,
         "truncation": truncation if is_generator else None,
         "kimg": None,
         "fid" if extractor.name == INCEPTION else "fd": frechet_distance(fake, real),

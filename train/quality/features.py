@@ -16,6 +16,7 @@ from model import Generator, latents_from_seeds, truncate
 from train.data.dataset import ImageSet
 from train.errors import UserError
 from train.output.files import atomic_file
+from train.quality.metrics import SUBSET_SEED, drawn
 
 OPTION = "--feature_extractor"
 INCEPTION = "inception-v3 (2048 features, torch-fidelity)"
@@ -65,7 +66,7 @@ def load_extractor(file: str | Path | None = None, device: str | torch.device = 
         UserError: it is unavailable.
     """
     device = torch.device(device)
-    return load_inception(device) if file is None else load_torchscript(Path(file), device)
+    return load_inception(device) if file is None else load_torchscript(Path(file).expanduser(), device)
 
 
 def load_torchscript(file: Path, device: torch.device) -> Extractor:
@@ -109,19 +110,22 @@ def draw(generator: Generator, n: int, *, truncation: float, first_seed: int, ba
         yield x.expand(-1, 3, -1, -1)  # a grey one three times
 
 
-def array_batches(images: np.ndarray, batch_size: int) -> Iterator[Tensor]:
-    """uint8 (N, H, W, 3), memory-mapped or not -> batches (B, 3, H, W)."""
-    for first in range(0, len(images), batch_size):
-        yield torch.from_numpy(np.array(images[first : first + batch_size])).permute(0, 3, 1, 2).contiguous()
+def array_batches(images: np.ndarray, batch_size: int, index: np.ndarray) -> Iterator[Tensor]:
+    """uint8 (N, H, W, 3), memory-mapped or not -> batches (B, 3, H, W) of the images of ``index``, in its order."""
+    for first in range(0, len(index), batch_size):
+        batch = np.array(images[index[first : first + batch_size]])
+        yield torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
 
 
 def reference_features(reference: ImageSet, n: int, extractor: Extractor, batch_size: int, cache: Path) -> Tensor:
-    """Features of the first ``n`` reference images, kept beside the data cache for the next time."""
-    path = cache / f"{reference.fingerprint}-{n}-{extractor.key}.features.npy"
+    """Features of ``n`` reference images, those that ``drawn`` chooses, kept beside the data cache for next time."""
+    path = cache / f"{reference.fingerprint}-{n}-of-{len(reference)}-{SUBSET_SEED}-{extractor.key}.features.npy"
     try:
         return torch.from_numpy(np.load(path))
     except (OSError, ValueError, EOFError):
-        features = extractor(array_batches(reference.images[:n], batch_size), n, "Reference")
+        features = extractor(
+            array_batches(reference.images, batch_size, drawn(len(reference), n).numpy()), n, "Reference"
+        )
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as temporary, temporary.open("wb") as file:

@@ -6,7 +6,19 @@ import torch
 from torch import Tensor
 
 NEIGHBOURS = 5  # k of the nearest-neighbour metrics
-SUBSET = 5000  # the pairwise metrics look at the first so many images of each side: their cost is quadratic
+SUBSET = 5000  # the pairwise metrics look at so many images of each side: their cost is quadratic
+SUBSET_SEED = 0  # of what draws them; the first ones by name may all be of one kind
+
+
+def subset(features: Tensor, n: int = SUBSET) -> Tensor:
+    """``n`` rows of ``features``, drawn by SUBSET_SEED and in their order; all where they are no more."""
+    return features[drawn(len(features), n)] if len(features) > n else features
+
+
+def drawn(total: int, n: int) -> Tensor:
+    """Indices, rising, of ``n`` of ``total`` images, the same each time: a fair sample however they are sorted."""
+    generator = torch.Generator().manual_seed(SUBSET_SEED)
+    return torch.randperm(total, generator=generator)[:n].sort().values
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -33,7 +45,7 @@ def kid(a: Tensor, b: Tensor) -> float:
     Raises:
         ValueError: fewer than two samples.
     """
-    a, b = a[:SUBSET].double(), b[:SUBSET].double()
+    a, b = subset(a).double(), subset(b).double()
     n, m = len(a), len(b)
     if min(n, m) < 2:
         raise ValueError("at least 2 images are needed on each side")
@@ -59,7 +71,7 @@ def manifold_metrics(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[st
     Raises:
         ValueError: fewer than k + 1 samples.
     """
-    real, fake = real[:SUBSET].double(), fake[:SUBSET].double()
+    real, fake = subset(real).double(), subset(fake).double()
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"at least {k + 1} images are needed on each side")
     among_real, among_fake, across = torch.cdist(real, real), torch.cdist(fake, fake), torch.cdist(real, fake)

@@ -1,5 +1,6 @@
 """Watches the quality of a training and keeps the best generator apart from the latest."""
 
+import sys
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from train.config import TrainConfig
 from train.data.dataset import ImageSet
 from train.output import jsonl
 from train.output.weights_folder import save_weights
-from train.quality.evaluation import evaluate, require_enough
+from train.quality.evaluation import comparable, evaluate, require_enough
 from train.quality.features import load_extractor
 
 
@@ -43,7 +44,10 @@ class Monitor:
             num_samples=self.config.metric_samples,
             cache_dir=self.config.cache_dir,
         ) | {"kimg": record["kimg"]}
-        if all(line["kid"] < earlier["kid"] for earlier in self.lines):
+        rivals = [earlier for earlier in self.lines if comparable(line, earlier)]
+        if self.lines and not rivals:
+            print("measured otherwise than before, so the search for the best generator begins anew", file=sys.stderr)
+        if all(line["kid"] < earlier["kid"] for earlier in rivals):
             save_weights(generator, discriminator, self.folder / "best", record, line)
         self.lines.append(line)
         jsonl.append(line, self.path)

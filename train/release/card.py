@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -35,7 +35,8 @@ SEAL = (
 def public_name(name: str | None) -> str:
     """A data set's name as the public may see it: without the folders of this computer."""
     name = str(name or "unnamed pictures")
-    return Path(name).name if os.path.isabs(name) or name.startswith((".", "~")) else name
+    windows = PureWindowsPath(name)
+    return windows.name if os.path.isabs(name) or windows.drive or name.startswith((".", "~")) else name
 
 
 def metric_rows(metrics: dict) -> list[dict]:
@@ -97,20 +98,22 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     config, training, metrics = (read_json(folder / f"{name}.json") for name in ("config", "training", "metrics"))
     directions, onnx = (evidence(folder, name) for name in ("directions.json", "onnx/measured.json"))
     dataset, options = training.get("dataset") or {}, training.get("config") or {}
+    on_hub = options.get("dataset_name")
+    on_hub = on_hub if on_hub and public_name(on_hub) == on_hub else None  # older records can hold a local folder
     device = str(training.get("device") or "").removeprefix("1 x ").replace("(1 threads)", "(1 thread)")
     name = repo_id.split("/")[-1] if repo_id else "anime-dcgan"
     rows, reference = metric_rows(metrics), public_name(metrics.get("reference"))
     if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
         sentence = "num_samples and num_reference must stand beside the numbers"
         raise UserError(str(folder / "metrics.json"), sentence)
-    results = eval_results(rows, metrics, reference, options.get("dataset_name"))
+    results = eval_results(rows, metrics, reference, on_hub)
     card = ModelCard.from_template(
         ModelCardData(
             license="mit",
             library_name="anime-dcgan",
             pipeline_tag=TASK,
             tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
-            datasets=[options["dataset_name"]] if options.get("dataset_name") else None,
+            datasets=[on_hub] if on_hub else None,
             model_name=name if results else None,
             eval_results=results or None,
         ),

@@ -10,15 +10,35 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from train.errors import UserError
+from train.output.files import read_json
 from train.run.interrupt import lost_rank
 
 PREFIX = "images-"
+NAME = re.compile(PREFIX + "([0-9]{12,})")  # nothing else is ours, whatever it looks like
+
+
+def candidates(folder: Path) -> list[Path]:
+    """What bears the name of a checkpoint in ``folder``, whole or damaged, oldest first."""
+    found = [path for path in folder.glob(f"{PREFIX}*") if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=images_seen)
+
+
+def images_seen(checkpoint: Path) -> int:
+    """After how many images a checkpoint of this folder was made, by its name."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a folder is a checkpoint whose options can be read; they are written last."""
+    try:
+        return bool(read_json(path / "config.json"))
+    except (OSError, UserError):
+        return False
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints in ``folder``, oldest first; folders of other names are not ours."""
-    ours = (path for path in folder.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}[0-9]{{12,}}", path.name))
-    return sorted(path for path in ours if (path / "config.json").is_file())
+    """The complete checkpoints in ``folder``, oldest first."""
+    return [path for path in candidates(folder) if is_whole(path)]
 
 
 def find_checkpoint(folder: Path, resume_from: str) -> Path | None:
@@ -28,34 +48,28 @@ def find_checkpoint(folder: Path, resume_from: str) -> Path | None:
         UserError: a named folder that is not a checkpoint.
     """
     if resume_from == "latest":
-        for path in reversed(checkpoints(folder)):
-            if is_whole(path):
+        whole = checkpoints(folder)
+        for path in candidates(folder)[::-1]:
+            if path in whole:
                 return path
-            print(f"'{path}' is damaged and passed over", file=sys.stderr)
+            print(f"the checkpoint '{path}' is damaged and passed over", file=sys.stderr)
         return None
     for path in (Path(resume_from), folder / resume_from):
-        if (path / "config.json").is_file():
-            if not is_whole(path):
-                sentence = f"the config.json of '{path}' is damaged; give another checkpoint or 'latest'"
-                raise UserError("--resume_from_checkpoint", sentence)
+        if is_whole(path):
             return path
+        if (path / "config.json").exists():
+            sentence = f"'{path}' is damaged: config.json does not hold its options; give 'latest' or another"
+            raise UserError("--resume_from_checkpoint", sentence)
     names = ", ".join(path.name for path in checkpoints(folder)) or f"those that training leaves in {folder}"
     raise UserError("--resume_from_checkpoint", f"no checkpoint in '{resume_from}'; give 'latest' or one of {names}")
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint's options can be read: a crash of the machine can leave empty files."""
-    try:
-        return isinstance(saved_config(path), dict)
-    except (OSError, ValueError):
-        return False
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: dict, limit: int) -> Path:
     """Save everything that ``accelerator`` prepared or registered; call it on all ranks.
 
     Written under a temporary name, flushed and renamed, so that a crash, a kill or a full disk leaves the
-    checkpoints before it as they were. Keeps the newest ``limit``.
+    checkpoints before it as they were. Keeps the newest ``limit`` up to it; after a resume from an older one, those of
+    the course that was given up go.
 
     Raises:
         UserError: the folder cannot be written.
@@ -75,8 +89,10 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, seen: int, config: d
                     os.fsync(file.fileno())
             shutil.rmtree(final, ignore_errors=True)
             temporary.replace(final)
-            for old in checkpoints(folder)[:-limit]:
-                shutil.rmtree(old, ignore_errors=True)
+            whole = checkpoints(folder)
+            ours = [path for path in whole if images_seen(path) <= seen][-limit:]
+            for other in set(whole) - set(ours):
+                shutil.rmtree(other, ignore_errors=True)
     except Exception as error:  # safetensors, torch and the OS each raise their own for a full disk
         shutil.rmtree(temporary, ignore_errors=True)
         if lost_rank(error):

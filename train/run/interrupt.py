@@ -1,5 +1,6 @@
 """What ends a training early: a signal, on all ranks at the end of the same step, or what breaks around it."""
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from train.config import TrainConfig
 from train.errors import FAILURE, UserError
 from train.run.compiler import compiler_failed, reason
 
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))  # what a full disk or quota says
 STOP_EVERY = 8  # steps between the ranks' agreeing on a stop signal
 
 
@@ -49,11 +51,12 @@ def explained(config: TrainConfig) -> Iterator[None]:
     except KeyboardInterrupt as error:  # before the first step; later it is saved
         raise UserError(None, "interrupted before the training began", exit_code=128 + signal.SIGINT) from error
     except OSError as error:
-        sentence = (
-            f"'{config.output_dir}' can no longer be written ({error.strerror or error}); "
-            "free some space and go on with --resume_from_checkpoint latest"
-        )
-        raise UserError("--output_dir", sentence) from error
+        go_on = "go on with --resume_from_checkpoint latest"
+        if error.errno in FULL:
+            sentence = f"'{config.output_dir}' can no longer be written ({error.strerror}); free some space and {go_on}"
+            raise UserError("--output_dir", sentence) from error
+        what = f"'{error.filename}'" if error.filename else "a file"
+        raise UserError(None, f"{what} cannot be used ({error.strerror or error}); mend that and {go_on}") from error
 
 
 class Interrupt:

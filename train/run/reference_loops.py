@@ -15,7 +15,7 @@ from torchvision import transforms
 
 from train.config import TrainConfig
 from train.data.batches import Batches
-from train.data.sources import is_image
+from train.data.choice import is_image
 from train.gan.losses import discriminator_loss, generator_loss, gradient_penalty
 from train.run.setup import build_networks
 

@@ -23,10 +23,13 @@ class StepStats(NamedTuple):
 
 
 class Progress:
-    """Counters that a checkpoint carries: images seen, steps, seconds, sums of the statistics since the last line."""
+    """What a checkpoint carries: images seen, steps, seconds, sums of the statistics since the last line, and for the
+    record the pictures so far (``history``) and the weights that it began from (``origin``)."""
 
     def __init__(self, device: torch.device) -> None:
         self.seen, self.steps, self.seconds, self.count = 0, 0, 0.0, 0
+        self.history: list[dict] = []
+        self.origin: str | None = None
         self.sums = torch.zeros(len(StepStats._fields), device=device)
 
     def state_dict(self) -> dict:
@@ -52,10 +55,12 @@ class RunLog:
         self.lines: list[dict] = []
         self.bar = tqdm(disable=True)
         self.measured: dict[str, float] = {}  # for the next line
+        self.marked = 0, 0.0  # images seen and seconds at the last line
 
     def start(self) -> None:
         """Go on after ``progress.seen`` images; lines after them are dropped. On the main process alone."""
         self.lines = jsonl.cut(self.path, self.progress.seen)
+        self.marked = self.progress.seen, self.progress.seconds
 
     def add(self, stats: StepStats) -> None:
         """Count one step."""
@@ -75,7 +80,9 @@ class RunLog:
         progress = self.progress
         line = {"kimg": progress.seen / 1000} | {name: round(value, 5) for name, value in averages.items()}
         line |= {"lr": learning_rate, "hours": round(progress.seconds / 3600, 4)}
-        line |= {"img_per_s": round(self.bar.format_dict["rate"] or 0, 1)} | self.measured
+        images, seconds = progress.seen - self.marked[0], progress.seconds - self.marked[1]
+        self.marked = progress.seen, progress.seconds
+        line |= {"img_per_s": round(images / max(seconds, 1e-9), 1)} | self.measured
         self.measured = {}
         self.accelerator.log({k: v for k, v in line.items() if k != "kimg"}, step=progress.seen)
         if not self.accelerator.is_main_process:

@@ -10,16 +10,19 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors, tensor_names
-from train.config import TrainConfig, require_same_networks
+from train.config import TrainConfig, require_same_run
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
 from train.gan.first_weights import initialise
 from train.output.files import make_writable
+from train.output.run_folder import refuse_run
 from train.output.weights_folder import DISCRIMINATOR
 from train.release.hub import Repository
-from train.run.checkpoint import checkpoints, find_checkpoint, saved_config
+from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
+from train.run.interrupt import rank
+from train.run.record import public_origin
 from train.run.trainer import Trainer
 
 
@@ -36,8 +39,9 @@ def set_up(config: TrainConfig) -> Trainer:
     accelerator = make_accelerator(config)
     if config.compile:
         check_compiler(accelerator.device)
-    if config.push_to_hub and accelerator.is_main_process and not config.dry_run:  # before the work, not after it
-        Repository(config.hub_model_id, revision=config.hub_revision, private=config.hub_private_repo).connect()
+    repository = None
+    if config.push_to_hub:
+        repository = Repository(config.hub_model_id, revision=config.hub_revision, private=config.hub_private_repo)
 
     # The data; the other processes find the cache of the first.
     with accelerator.main_process_first():
@@ -50,7 +54,11 @@ def set_up(config: TrainConfig) -> Trainer:
 
     # The run; nothing was written to the output folder so far.
     trainer = Trainer(config, accelerator, data, G, D)
+    if config.init_from and not checkpoint:
+        trainer.progress.origin = public_origin(config.init_from)
     if not config.dry_run:
+        if repository and accelerator.is_main_process:  # makes it: once all else is right, and before the work
+            repository.connect()
         trainer.start(checkpoint)
         if config.resume_from_checkpoint and not checkpoint:
             accelerator.print(f"no checkpoint in '{config.run_folder / 'checkpoints'}' yet: a new training starts")
@@ -66,7 +74,7 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
     """The checkpoint to go on from; UserError where it does not fit or where an earlier run would be overwritten."""
     folder = config.run_folder / "checkpoints"
     if not config.resume_from_checkpoint:
-        if checkpoints(folder) and not config.dry_run:
+        if candidates(folder) and not config.dry_run:
             raise UserError(
                 "--output_dir",
                 f"'{config.output_dir}' holds checkpoints of an earlier run; "
@@ -74,8 +82,8 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
             )
         return None
     checkpoint = find_checkpoint(folder, config.resume_from_checkpoint)
-    if checkpoint:
-        require_same_networks(saved_config(checkpoint), config)
+    if checkpoint and (sentence := require_same_run(saved_config(checkpoint), config)) and rank() == 0:
+        print(sentence)
     return checkpoint
 
 
@@ -103,8 +111,13 @@ def load_data(config: TrainConfig) -> ImageSet:
     """The decoded pictures of --train_data_dir or --dataset_name."""
     if config.train_data_dir:
         return prepare(config.train_data_dir, resolution=config.resolution, cache_dir=config.cache_dir)
-    split = config.dataset_split
-    return prepare_hub(config.dataset_name, split=split, resolution=config.resolution, cache_dir=config.cache_dir)
+    return prepare_hub(
+        config.dataset_name,
+        split=config.dataset_split,
+        image_column=config.image_column,
+        resolution=config.resolution,
+        cache_dir=config.cache_dir,
+    )
 
 
 def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
@@ -143,6 +156,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         UserError: the generator cannot be loaded or has another shape.
     """
     unloadable = (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError)
+    refuse_run(Path(source), "--init_from")
     try:
         found = Generator.from_pretrained(source)
     except unloadable as error:
@@ -152,7 +166,10 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
             raise ValueError
         added = [f"{part} (generator)" for part in fill(G, found.state_dict(), wider=True)]
     except ValueError as error:
-        remedy = "give its --latent_dim, --resolution and --mapping_layers, and no fewer --g_channels and --g_blocks"
+        shape = getattr(found, "_hub_mixin_config", {})
+        names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
+        names |= {"mapping_layers": "mapping_layers", "blocks": "g_blocks"}
+        remedy = "give " + " ".join(f"--{option} {shape[key]}" for key, option in names.items() if key in shape)
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
         file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
@@ -173,7 +190,7 @@ def start_tracker(trainer: Trainer) -> None:
         "trackio": {"name": folder.name, "resume": "allow"},
         "wandb": {"name": folder.name, "dir": str(folder)},
     }
-    try:
+    try:  # what a tracker keeps is often published
         trainer.accelerator.init_trackers("anime-dcgan", config=config.public(), init_kwargs=options)
     except Exception as error:  # each tracker has its own
         remedy = "set WANDB_MODE=offline to keep the record here, " if config.report_to == "wandb" else ""

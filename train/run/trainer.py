@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import accelerate
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -23,19 +22,15 @@ from train.gan.ema import EMA
 from train.gan.latents import truncated
 from train.gan.matmuls import use_matmuls
 from train.gan.objective import Objective
-from train.output.files import remove_leftovers
-from train.output.pictures import GRID_SEEDS, save_image
+from train.output.files import remove_leftovers, write_text
+from train.output.pictures import GRID_SEEDS, sample_grids, save_image
 from train.output.weights_folder import save_weights
 from train.quality.monitor import Monitor
 from train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from train.run.interrupt import Interrupt
+from train.run.record import SKIPPED, other_pictures, plan, skipped_files, training_record
 from train.run.run_log import RunLog, StepStats
 from train.run.watch import diversity
-
-
-def device_name(device: torch.device) -> str:
-    """'NVIDIA T4' or 'CPU (8 threads)'."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({torch.get_num_threads()} threads)"
 
 
 class Trainer:
@@ -51,6 +46,7 @@ class Trainer:
         self.config, self.accelerator, self.data = config, accelerator, data
         self.folder, self.main = config.run_folder, accelerator.is_main_process
         self.batch_size = config.train_batch_size * accelerator.num_processes
+        self.update_size = self.batch_size * config.gradient_accumulation_steps  # images between two updates
         self.limit = config.max_train_kimg * 1000
         self.objective = Objective(config.loss, config.penalty_gamma, config.penalty_interval)
 
@@ -87,37 +83,26 @@ class Trainer:
 
     def describe(self) -> str:
         """The plan, for people."""
-        config, data = self.config, self.data
-        left_out = f"{data.duplicates} duplicates and {len(data.unreadable)} unreadable left out"
-        size = " and ".join(f"{count / 1e6:.2f} M ({name})" for name, count in self.parameters.items())
-        hardware = f"{self.accelerator.num_processes} x {device_name(self.accelerator.device)}"
-        precision = f"precision {self.accelerator.mixed_precision}"
-        lines = {
-            "data": f"{data.name}: {len(data.images)} pictures of {data.found} found, {left_out}",
-            "networks": f"{size} parameters, {config.resolution}x{config.resolution} pixels",
-            "hardware": f"{hardware}, {precision}, compiled" if config.compile else f"{hardware}, {precision}",
-            "training": f"{config.loss} loss, {self.batch_size} images a step, "
-            f"{self.progress.seen / 1000:g} to {config.max_train_kimg:g} kimg",
-            "output": str(self.folder),
-        }
-        skipped = [f"  skipped {name}: {why}" for name, why in data.unreadable[:10]]
-        return "\n".join([*(f"{name:<10}{text}" for name, text in lines.items()), *skipped])
+        return plan(self.config, self.data, self.parameters, self.progress, self.accelerator)
 
     def start(self, checkpoint: Path | None) -> None:
         """Restore the checkpoint, or show the two ends of the pipeline before training; forget what came after it."""
         if checkpoint:
             load_checkpoint(self.accelerator, checkpoint)
         self.batches.position = self.progress.seen
+        if sentence := other_pictures(self.progress, self.data):
+            self.accelerator.print(sentence)
         if not self.main:
             return
         samples = self.folder / "samples"
         samples.mkdir(exist_ok=True)
         for folder in (self.folder, samples, self.folder / "weights"):
             remove_leftovers(folder)
-        for grid in samples.glob("*.png"):
+        for grid in sample_grids(samples):
             if int(grid.stem) > self.progress.seen:
                 grid.unlink()
         self.log.start()
+        write_text(skipped_files(self.data), self.folder / SKIPPED)
         if self.monitor:
             self.monitor.start(self.progress.seen)
         if not checkpoint:
@@ -172,9 +157,9 @@ class Trainer:
         )
 
     def due(self, interval_kimg: float) -> bool:
-        """Whether the last step crossed a multiple of the interval or the end."""
+        """Whether the last update crossed a multiple of the interval or the end."""
         interval, seen = interval_kimg * 1000, self.progress.seen
-        return seen // interval > (seen - self.batch_size) // interval or seen >= self.limit
+        return seen // interval > (seen - self.update_size) // interval or seen >= self.limit
 
     def check_finite(self, averages: dict[str, float]) -> None:
         """Stop where a loss or a weight is not finite: such a checkpoint is not worth keeping."""
@@ -200,25 +185,7 @@ class Trainer:
 
     def record(self) -> dict:
         """How the weights came about: training.json."""
-        progress, data = self.progress, self.data
-        return {
-            "kimg": progress.seen / 1000,
-            "images_seen": progress.seen,
-            "hours": round(progress.seconds / 3600, 3),
-            "img_per_s": round(progress.seen / max(progress.seconds, 1e-9), 1),
-            "device": f"{self.accelerator.num_processes} x {device_name(self.accelerator.device)}",
-            "dataset": {
-                "name": data.name,
-                "images": len(data.images),
-                "found": data.found,
-                "duplicates": data.duplicates,
-                "unreadable": len(data.unreadable),
-                "provenance": self.config.data_provenance,
-            },
-            "parameters": self.parameters,
-            "config": self.config.public() | {"mixed_precision": self.accelerator.mixed_precision},
-            "versions": {"torch": torch.__version__, "accelerate": accelerate.__version__},
-        }
+        return training_record(self.config, self.data, self.parameters, self.progress, self.accelerator)
 
     def advance(self) -> None:
         """One step on the next batch, with all that belongs to it: rates, counters, moving average."""
@@ -231,8 +198,7 @@ class Trainer:
         progress.seen += self.batch_size
         progress.steps += 1
         if self.accelerator.sync_gradients:
-            update = self.batch_size * config.gradient_accumulation_steps
-            self.ema.update(self.accelerator.unwrap_model(self.G), progress.seen, update)
+            self.ema.update(self.accelerator.unwrap_model(self.G), progress.seen, self.update_size)
         now = time.perf_counter()
         progress.seconds, self.clock = progress.seconds + now - self.clock, now
         self.log.bar.update(self.batch_size)
@@ -250,13 +216,19 @@ class Trainer:
             self.ema.calibrate(config.latent_dim)
         if self.main and sample:
             self.save_samples()
-        if self.main and self.monitor and measure:
-            quality = self.monitor.measure(self.ema.model, self.accelerator.unwrap_model(self.D), self.record())
-            log.bar.write(f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}")
+        if self.main and measure:
+            self.measure()
         if write:
             log.write(averages, self.opt_g.param_groups[0]["lr"])
         if save:
             self.save()
+
+    def measure(self) -> None:
+        """Measure the average with --feature_extractor, and keep it where it is the best."""
+        if self.monitor:
+            quality = self.monitor.measure(self.ema.model, self.accelerator.unwrap_model(self.D), self.record())
+            line = f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}"
+            self.log.bar.write(line)
 
     def save_samples(self) -> None:
         """The grid of seeds 0 to 63, and how much they differ over how much real images do."""
@@ -266,13 +238,16 @@ class Trainer:
 
     def run(self) -> int:
         """Train to the end; returns 0, or 128 + the signal's number after an interruption."""
-        interrupt, stopped, total = Interrupt(), False, int(self.limit)
+        interrupt, stopped, whole, total = Interrupt(), False, True, int(self.limit)
         pace = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file needs fewer lines than a terminal
         shown = dict(unit="img", unit_scale=True, mininterval=pace, disable=not self.main)
         self.clock = time.perf_counter()
         with tqdm(total=total, initial=self.progress.seen, **shown) as self.log.bar:
-            while self.progress.seen < self.limit and not stopped:
+            # Accumulated gradients are in no checkpoint, so a run is saved and ends between updates alone.
+            while not whole or (self.progress.seen < self.limit and not stopped):
                 self.advance()
-                stopped = interrupt.requested(self.accelerator, self.progress.steps)
-                self.upkeep(stopped)
+                stopped = interrupt.requested(self.accelerator, self.progress.steps) or stopped
+                whole = self.accelerator.sync_gradients
+                if whole:
+                    self.upkeep(stopped)
         return 128 + interrupt.signum if stopped else 0

@@ -1,0 +1,260 @@
+"""What a field trial found on the way of the data: odd folders, odd files, odd data sets."""
+
+import io
+import os
+import shutil
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train.config import TrainConfig
+from train.data.dataset import decode_picture, prepare, prepare_hub
+from train.errors import UserError
+
+
+def picture(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+def encoded(seed: int, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    picture(seed).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "faces"
+    path.mkdir()
+    picture(0).save(path / "good.png")
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+HIDDEN = [
+    ".Trash-1000/files",
+    ".ipynb_checkpoints",
+    "@eaDir",
+    "a/@EADIR/b",
+    "$RECYCLE.BIN/S-1",
+    "__MACOSX",
+    "lost+found",
+]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_hidden_and_system_folders_are_not_trained_on(folder, cache, zipped):
+    for i, name in enumerate([*HIDDEN, "true", "@artist"]):
+        (folder / name).mkdir(parents=True)
+        picture(i + 1).save(folder / name / "x.png")
+    source = shutil.make_archive(str(folder), "zip", folder) if zipped else folder
+    assert len(prepare(source, resolution=16, cache_dir=cache)) == 3
+
+
+@pytest.mark.parametrize("place", ["run", "runs/a", "."])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_a_training_left_in_the_data_folder_is_not_trained_on(folder, cache, place, zipped):
+    run = folder / place
+    for i, name in enumerate(["samples/000000000104.png", "reals.png", "weights/samples.png", "best/samples.png"]):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(i + 1).save(run / name)
+    (run / "metrics.jsonl").touch()
+    (folder / "samples.of.mine").mkdir()
+    picture(9).save(folder / "samples.of.mine" / "x.png")
+    source = shutil.make_archive(str(folder), "zip", folder) if zipped else folder
+    found = prepare(source, resolution=16, cache_dir=cache)
+    assert len(found) == found.found == 2 and any("4 pictures" in remark for remark in found.remarks)
+
+
+def test_a_failure_is_tried_again(tmp_path, cache, capfd):
+    """The same stated checksums, so the same cache; first damaged, then intact."""
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(3):
+            archive.writestr(f"{i}.png", encoded(i))
+    whole = path.read_bytes()
+    at = whole.index(b"IDAT") + 20
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+    damaged = prepare(path, resolution=16, cache_dir=cache)
+    assert len(damaged) == 2 and "CRC" in damaged.unreadable[0][1]
+    capfd.readouterr()
+    assert len(prepare(path, resolution=16, cache_dir=cache)) == 2 and "Decoding" not in capfd.readouterr().err
+    path.write_bytes(whole)
+    mended = prepare(path, resolution=16, cache_dir=cache)
+    assert len(mended) == 3 and not mended.unreadable and np.array_equal(mended.images[0], np.asarray(picture(0)))
+
+
+def test_a_lack_of_memory_that_passed_is_forgotten(folder, cache, monkeypatch):
+    picture(1).save(folder / "other.png")
+
+    def short(data, resolution, **options):
+        if data == encoded(1):
+            raise MemoryError
+        return decode_picture(data, resolution, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.data.dataset.decode_picture", short)
+        assert prepare(folder, resolution=16, cache_dir=cache).unreadable == [("other.png", "MemoryError")]
+    assert len(prepare(folder, resolution=16, cache_dir=cache)) == 2
+
+
+def test_every_safe_format_counts_whatever_its_name(folder, cache):
+    kinds = {
+        "jfif": "JPEG",
+        "jpe": "JPEG",
+        "gif": "GIF",
+        "tif": "TIFF",
+        "tiff": "TIFF",
+        "avif": "AVIF",
+        "jp2": "JPEG2000",
+    }
+    for i, (suffix, kind) in enumerate(kinds.items()):
+        (folder / f"x.{suffix}").write_bytes(encoded(i + 1, kind))
+    (folder / "no suffix").write_bytes(encoded(20))
+    (folder / "page.php").write_bytes(encoded(21, "BMP"))
+    frames = [picture(i) for i in (30, 31)]
+    frames[0].save(folder / "moves.webp", save_all=True, append_images=frames[1:], lossless=True)
+    for name in ("a.txt", "b.txt", "c.JSON", "README"):
+        (folder / name).write_text("BM is no bitmap here")
+    found = prepare(folder, resolution=16, cache_dir=cache)
+    assert found.unreadable == [] and len(found) == 1 + len(kinds) + 3
+    assert found.remarks == ["left aside as no pictures: 2 .txt, 1 without suffix, 1 .json"]
+    assert any(np.array_equal(image, np.asarray(frames[0])) for image in found.images)
+
+
+def test_linked_folders_are_followed_and_circles_end(folder, tmp_path, cache):
+    (tmp_path / "elsewhere").mkdir()
+    picture(1).save(tmp_path / "elsewhere" / "x.png")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    (folder / "self").symlink_to(folder)
+    os.mkfifo(folder / "pipe.png")
+    found = prepare(folder, resolution=16, cache_dir=cache)
+    assert (len(found), found.found) == (2, 2)
+
+
+def test_a_folder_that_cannot_be_read_is_named(folder, cache, monkeypatch):
+    (folder / "locked").mkdir()
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    remarks = prepare(folder, resolution=16, cache_dir=cache).remarks
+    assert remarks == ["folder 'locked' cannot be read: Permission denied"]
+    (folder / "good.png").unlink()
+    with pytest.raises(UserError, match="no images in 'faces'.*folder 'locked' cannot be read: Permission denied"):
+        prepare(folder, resolution=16, cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "the file is empty"),
+        (bytes(99), "zero bytes"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript file, not an image"),
+        (b"%PDF-1.7", "a PDF file"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (encoded(1, "GIF")[:40], "a GIF file named .png"),
+        (b"nothing at all", "not an image"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_called_what_it_is(folder, cache, data, words):
+    (folder / "x.png").write_bytes(data)
+    ((name, reason),) = prepare(folder, resolution=16, cache_dir=cache).unreadable
+    assert name == "x.png" and words in reason
+
+
+def test_duplicates_are_named_also_from_the_cache(folder, cache):
+    picture(0).save(folder / "second.bmp")
+    for _ in range(2):
+        found = prepare(folder, resolution=16, cache_dir=cache)
+        assert (found.duplicates, found.duplicate_files) == (1, [("second.bmp", "good.png")])
+
+
+def test_warnings_bear_the_files_name_and_no_librarys(folder, cache, monkeypatch, capsys):
+    def warns(data, resolution, **options):
+        warnings.warn("Corrupt EXIF data", stacklevel=1)
+        return decode_picture(data, resolution, **options)
+
+    monkeypatch.setattr("train.data.dataset.decode_picture", warns)
+    for i in range(1, 14):
+        picture(i).save(folder / f"{i}.png")
+    prepare(folder, resolution=16, cache_dir=cache)
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if "warning: " in line]
+    assert any(line == "warning: 1.png: Corrupt EXIF data" for line in lines) and ".py" not in error
+    assert lines[-1] == "warning: and 4 more of these" and len(lines) == 11
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (bytes(257) + b"ustar" + bytes(250), "a tar archive); unpack it"),
+        (b"\x1f\x8b\x08rest", "a gzip archive); unpack it"),
+        (b"<html>sign in</html>", "a web page); what was fetched is the page about the file"),
+        (encoded(1), "a PNG picture); give the folder"),
+        (b"PK\x03\x04 cut", "fetch it again"),
+    ],
+)
+def test_what_is_no_zip_is_called_what_it_is(tmp_path, cache, data, words):
+    (tmp_path / "faces.zip").write_bytes(data)
+    with pytest.raises(UserError) as error:
+        prepare(tmp_path / "faces.zip", resolution=16, cache_dir=cache)
+    assert words in str(error.value) and ("fetch it again" in words or "fetch it again" not in str(error.value))
+
+
+def test_names_are_the_last_part_of_a_path(folder, cache, monkeypatch):
+    (folder / "inner").mkdir()
+    monkeypatch.chdir(folder / "inner")
+    assert prepare("..", resolution=16, cache_dir=cache).name == "faces"
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert (
+        prepare("~/faces", resolution=16, cache_dir="~/cache2").name == "faces" and (folder.parent / "cache2").is_dir()
+    )
+
+
+COLUMNS = {"image": "face", "list": "faces", "struct": "file", "binary": "raw"}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_hub_columns_of_every_shape(tmp_path, cache, monkeypatch, kind):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "arrow")
+    cells = [{"bytes": encoded(i), "path": None} for i in range(4)]
+    text = datasets.Value("string")
+    column, feature = {
+        "image": (cells, datasets.Image()),
+        "list": ([cells[:2], [], cells[2:], None], datasets.List(datasets.Image())),
+        "struct": (cells, {"bytes": datasets.Value("binary"), "path": text}),
+        "binary": ([cell["bytes"] for cell in cells], datasets.Value("binary")),
+    }[kind]
+    features = datasets.Features({"label": text, COLUMNS[kind]: feature})
+    dataset = datasets.Dataset.from_dict({"label": list("abcd"), COLUMNS[kind]: column}, features=features)
+    (tmp_path / "private" / "hub").mkdir(parents=True)
+    dataset.to_parquet(tmp_path / "private" / "hub" / "train.parquet")
+    found = prepare_hub(str(tmp_path / "private" / "hub"), resolution=16, cache_dir=cache)
+    assert [np.array_equal(image, np.asarray(picture(i))) for i, image in enumerate(found.images)] == [True] * 4
+    assert found.remarks == [f"images are taken from column '{COLUMNS[kind]}'"] and found.unreadable == []
+    assert found.name == "hub"
+
+
+def test_a_local_dataset_is_no_name_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me" / "faces").mkdir(parents=True)
+    for name in (str(tmp_path), "me/faces", "./other", "~/faces", "a/b/c", "C:\\faces"):
+        assert "dataset_name" not in TrainConfig(dataset_name=name).public(), name
+    assert TrainConfig(dataset_name="me/other").public()["dataset_name"] == "me/other"
