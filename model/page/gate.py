@@ -185,7 +185,7 @@ class Gate:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=100)
         if any(key == "deep_link" for key, _ in query):
             scope = {**scope, "query_string": urlencode([(k, v) for k, v in query if k != "deep_link"]).encode()}
-        self.files.sweep()
+        await asyncio.to_thread(self.files.sweep)
         await self.app(scope, receive, send)
 
     async def _icon(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
@@ -250,7 +250,7 @@ class Gate:
             await self.app(scope, bounded(receive, MAX_UPLOAD_BYTES, UPLOAD_SECONDS), send)
         finally:
             self.uploads -= 1
-            self.files.sweep()
+            await asyncio.to_thread(self.files.sweep)
 
 
 def refused(sentence: str, status: int) -> Response:
