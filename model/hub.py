@@ -51,6 +51,8 @@ def load_model(
     try:
         local = public is None and Path(model_id).is_dir()
         folder = Path(model_id) if local else _download(str(model_id), revision, public, max_bytes)
+        if local and not (folder / FILES[1]).is_file() and (folder / "weights" / FILES[1]).is_file():
+            raise ValueError(f"it is the folder of a training; give its weights, '{folder / 'weights'}'")
         for name in FILES:
             if not (folder / name).is_file():
                 raise FileNotFoundError(name)

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever the name says; JPEG covers MPO, the two-picture files of cameras
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger picture is refused before it is decoded
@@ -41,8 +41,13 @@ def decode_picture(
             raise ValueError(f"{width}x{height} is more than {max_pixels:,} pixels")
         if min(width, height) * 4 < resolution:
             raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
+        deep = opened.format == "PNG" and any("16B" in str(tile[3]) for tile in opened.tile)
         opened.load()
-        image = upright(opened)
+        if deep and isinstance(key := opened.info.get("transparency"), tuple):
+            opened.info["transparency"] = tuple(value >> 8 for value in key)  # its pixels have 8 bits by now
+        if opened.format == "BMP" and opened.mode == "RGBA" and opened.getchannel("A").getextrema() == (0, 0):
+            opened = opened.convert("RGB")  # bytes that nobody filled in; no viewer takes them for transparency
+        image = to_srgb(upright(opened))
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -60,10 +65,33 @@ def upright(image: Image.Image) -> Image.Image:
         return image.copy()
 
 
+def to_srgb(image: Image.Image) -> Image.Image:
+    """The colours that an embedded ICC profile means, as sRGB; without a profile, or with a broken one, as they are."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(own).lower():
+            return image  # which keeps its pixels
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        key = image.info.get("transparency")
+        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, ImportError, OSError, ValueError):
+        return image
+    if key is not None:  # one colour is transparent, by its number before the conversion
+        converted.info.pop("transparency", None)
+        converted.putalpha(image.convert("RGBA").getchannel("A"))
+    return converted
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode -> RGB: transparency over white, 16-bit grey scaled to 8 bits."""
     if image.mode.startswith("I"):  # I, I;16 and I;16B hold 0 to 65535, which convert() would clip at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+        deep, key = np.asarray(image).clip(0, 65535), image.info.get("transparency")
+        image = Image.fromarray((deep >> 8).astype(np.uint8))
+        if isinstance(key, int):
+            image.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -3,6 +3,7 @@ Progress is counted in kimg, thousands of images seen.
 
 examples:
   accelerate launch train/train.py --train_data_dir faces.zip
+  python train/train.py --train_data_dir faces.zip      (on one device)
   accelerate launch train/train.py --train_data_dir faces.zip \
       --resume_from_checkpoint latest
   accelerate launch --num_processes 4 train/train.py \
@@ -15,6 +16,7 @@ files in --output_dir:
   samples/             grids of the same 64 seeds as they grow
   checkpoints/         what --resume_from_checkpoint goes on from
   metrics.jsonl        a JSON object a line, about the steps since the last
+  skipped.txt          pictures that are not trained on, and why
   reals.png            the first 64 pictures as they were read
   fakes_init.png       what the generator draws before the first step
   best/, quality.jsonl with --feature_extractor: the generator with the lowest
@@ -38,9 +40,12 @@ environment:
   HF_TOKEN             for --push_to_hub and private datasets
   WANDB_MODE=offline   --report_to wandb without an account
   TRACKIO_DIR          where trackio keeps its record, if not in --output_dir
-  OMP_NUM_THREADS      threads on a CPU
+  OMP_NUM_THREADS      threads on a CPU, instead of one per core
 
-exit status: 0 done, 1 failed, 2 wrong option, 130 or 143 interrupted and saved
+exit status: 0 done, 1 failed, 2 wrong option, 129, 130 or 143 interrupted (by
+a closed terminal, Ctrl-C, SIGTERM) and saved. accelerate launch makes 1 of all
+but 0 and adds a traceback of its own; on one device, python train/train.py is
+the same training without either.
 """
 
 import shutil
@@ -58,7 +63,7 @@ from train.output.files import replace_folder
 from train.output.pictures import sample_grids, save_pictures
 from train.release import model_repo
 from train.release.card import write_card
-from train.run.interrupt import explained, rank
+from train.run.interrupt import explained, rank, stoppable
 from train.run.lock import exclusive
 from train.run.setup import set_up
 from train.run.trainer import Trainer
@@ -116,7 +121,8 @@ def train(config: TrainConfig) -> int:
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns 0, 2 for a wrong option, 1 for a failure, 128 + signal after an interruption."""
     config = parse_args(argv, __doc__)
-    return run(partial(work, config), "train.py", quiet=rank() > 0)
+    with stoppable():
+        return run(partial(work, config), "train.py", quiet=rank() > 0)
 
 
 if __name__ == "__main__":

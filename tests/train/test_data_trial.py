@@ -3,13 +3,16 @@
 import io
 import os
 import shutil
+import struct
+import time
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from train.config import TrainConfig
 from train.data.dataset import decode_picture, prepare, prepare_hub
@@ -258,3 +261,96 @@ def test_a_local_dataset_is_no_name_on_the_hub(tmp_path, monkeypatch):
     for name in (str(tmp_path), "me/faces", "./other", "~/faces", "a/b/c", "C:\\faces"):
         assert "dataset_name" not in TrainConfig(dataset_name=name).public(), name
     assert TrainConfig(dataset_name="me/other").public()["dataset_name"] == "me/other"
+
+
+def pixels(data: bytes) -> list[tuple[int, ...]]:
+    """The top left and top right pixel at 16x16."""
+    image = decode_picture(data, 16, formats=("PNG", "BMP", "JPEG", "TIFF"))
+    return [tuple(image[0, 0].tolist()), tuple(image[0, -1].tolist())]
+
+
+def deep_png(colour_type: int, left: tuple[int, ...], right: tuple[int, ...], key: tuple[int, ...]) -> bytes:
+    """A 16-bit PNG of two halves, in which the colour ``key`` is transparent."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    numbers = [n for half in (left, right) for _ in range(8) for n in half]
+    rows = (b"\0" + struct.pack(f">{len(numbers)}H", *numbers)) * 16
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, colour_type, 0, 0, 0))
+    transparent = chunk(b"tRNS", struct.pack(f">{len(key)}H", *key))
+    return b"\x89PNG\r\n\x1a\n" + header + transparent + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "colour_type, left, right, seen",
+    [
+        (0, (5000,), (40000,), (40000 >> 8,) * 3),
+        (2, (50000, 1000, 300), (1000, 50000, 300), (1000 >> 8, 50000 >> 8, 1)),
+        (2, (0, 0, 0), (65535, 0, 0), (255, 0, 0)),
+    ],
+)
+def test_a_transparent_colour_of_16_bits_is_white(colour_type, left, right, seen):
+    assert pixels(deep_png(colour_type, left, right, key=left)) == [(255, 255, 255), seen]
+
+
+@pytest.mark.parametrize("alpha, seen", [(0, (10, 20, 30)), (255, (10, 20, 30))])
+def test_the_empty_alpha_of_a_bitmap_is_ignored(alpha, seen):
+    body = bytes([30, 20, 10, alpha]) * 256
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 16, 16, 1, 32, 3, len(body), 0, 0, 0, 0) + masks + bytes(52)
+    data = b"BM" + struct.pack("<IHHI", 14 + len(header) + len(body), 0, 0, 14 + len(header)) + header + body
+    assert Image.open(io.BytesIO(data)).mode == "RGBA" and pixels(data)[0] == seen
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_an_embedded_profile_is_converted_to_srgb(mode):
+    """A linear profile: 0.5 of the light is 188 of 255 in sRGB. Broken and sRGB profiles change nothing."""
+    image = Image.new("RGB", (16, 16), (128, 128, 128)).convert(mode)
+
+    def drawn(profile: bytes) -> int:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", icc_profile=profile)
+        return pixels(buffer.getvalue())[0][1]
+
+    linear = linear_profile(gray=mode == "L")
+    assert abs(drawn(linear) - 188) <= 1
+    assert drawn(b"broken") == drawn(linear[:200]) == 128
+    if mode != "L":
+        assert drawn(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()) == 128
+
+
+def linear_profile(gray: bool) -> bytes:
+    """A version 2 display profile with sRGB's primaries, or grey, and a gamma of 1."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    text = b"Linear\0"
+    white = b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.8249)
+    curve = b"curv\0\0\0\0" + struct.pack(">I", 0)
+    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78), b"wtpt": white}
+    if gray:
+        tags[b"kTRC"] = curve
+    else:
+        primaries = {b"r": (0.4361, 0.2225, 0.0139), b"g": (0.3851, 0.7169, 0.0971), b"b": (0.1431, 0.0606, 0.7141)}
+        for name, xyz in primaries.items():
+            tags[name + b"XYZ"], tags[name + b"TRC"] = b"XYZ \0\0\0\0" + fixed(*xyz), curve
+    table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    space = b"GRAY" if gray else b"RGB "
+    head = struct.pack(">I4sI4s4s4s", start + len(body), b"\0" * 4, 0x02100000, b"mntr", space, b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249)
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def test_what_a_killed_decoding_left_is_swept(folder, cache):
+    cache.mkdir()
+    old, fresh = cache / ".x.npy.0123abcd.tmp", cache / ".x.npy.0123abce.tmp"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    prepare(folder, resolution=16, cache_dir=cache)
+    assert not old.exists() and fresh.exists()

@@ -2,10 +2,15 @@
 
 import dataclasses
 import errno
+import fcntl
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from model import Generator
+from model.hub import load_generator
 from train.config import TrainConfig, changed_options, parse_args, require_same_run
 from train.data.dataset import ImageSet
 from train.directions import main as directions_main
@@ -31,12 +37,14 @@ from train.quality.metrics import kid, manifold_metrics
 from train.quality.monitor import Monitor
 from train.release.card import make_card
 from train.run.checkpoint import checkpoints, find_checkpoint, save_checkpoint
+from train.run.hardware import cores
 from train.run.interrupt import explained
 from train.run.lock import exclusive
 from train.run.record import other_pictures, plan, public_origin, training_record
 from train.run.run_log import Progress, RunLog, StepStats
 from train.run.setup import build_networks, load_networks, set_up
 from train.to_onnx import main as to_onnx_main
+from train.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -356,3 +364,68 @@ def test_a_run_is_not_taken_for_weights(tmp_path, place, capsys):
 def extractor_file(folder: Path) -> Path:
     torch.jit.script(torch.nn.Flatten()).save(str(folder / "flat.pt"))
     return folder / "flat.pt"
+
+
+@pytest.mark.parametrize("said", [None, "OMP_NUM_THREADS", "--num_cpu_threads_per_process"])
+def test_all_cores_are_used_unless_the_user_said_otherwise(options, tmp_path, said):
+    env = {name: value for name, value in ENV.items() if name != "OMP_NUM_THREADS"}
+    env |= {said: "1"} if said == "OMP_NUM_THREADS" else {}
+    launch = ["-m", "accelerate.commands.launch", *([said, "1"] if said and said.startswith("--") else [])]
+    command = [sys.executable, *launch, "train/train.py", *options, "--output_dir", tmp_path / "out", "--dry_run"]
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    count = 1 if said else cores()
+    assert f"CPU ({count} thread{'s' if count > 1 else ''})" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("signum, code", [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_while_decoding_leaves_a_sentence_and_no_file(tmp_path, signum, code):
+    (tmp_path / "data").mkdir()
+    for i in range(8):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+            tmp_path / "data" / f"{i}.png"
+        )
+    slow = (
+        "import sys, time, train.data.dataset as d, train.train as t; first = d.decode_picture\n"
+        "def wait(*a, **k): print('decoding', flush=True); time.sleep(1.5); return first(*a, **k)\n"
+        "d.decode_picture = wait; sys.exit(t.main(sys.argv[1:]))"
+    )
+    arguments = [*SMALL.split(), "--train_data_dir", tmp_path / "data", "--cache_dir", tmp_path / "cache"]
+    command = [sys.executable, "-c", slow, *map(str, arguments), "--output_dir", str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert "decoding" in process.stdout.readline()
+        process.send_signal(signum)
+        error = process.communicate(timeout=100)[1]
+    assert process.returncode == code and "interrupted before the training began" in error and "Traceback" not in error
+    assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "out").exists()
+
+
+def test_a_closed_terminal_saves_the_run(options, tmp_path):
+    """On a terminal of its own, which goes away in the middle."""
+    master, slave = os.openpty()
+    command = [sys.executable, "train/train.py", *options, "--output_dir", str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=ROOT, env=ENV, stdin=slave, stdout=slave, stderr=slave,
+                               preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))  # fmt: skip
+    os.close(slave)
+    deadline, metrics = time.time() + 200, tmp_path / "out" / "metrics.jsonl"
+    while time.time() < deadline and not (metrics.is_file() and metrics.stat().st_size):
+        if select.select([master], [], [], 0.2)[0]:
+            os.read(master, 65536)
+    os.close(master)
+    assert process.wait(timeout=200) == 128 + signal.SIGHUP
+    assert len(checkpoints(tmp_path / "out" / "checkpoints")) == 1
+
+
+def test_the_page_and_all_who_load_name_a_runs_weights(tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").touch()
+    with pytest.raises(ValueError, match=f"give its weights, '{tmp_path / 'weights'}'"):
+        load_generator(tmp_path)
+
+
+def test_the_help_promises_no_exit_status_that_the_launcher_swallows(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "accelerate launch makes 1 of all but 0" in text and "python train/train.py" in text

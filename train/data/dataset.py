@@ -26,13 +26,13 @@ from train.data.choice import HEAD, SUFFIXES, format_of, kind_of, readable_forma
 from train.data.hub import open_hub
 from train.data.sources import Source, open_path
 from train.errors import UserError
-from train.output.files import atomic_file, write_text
+from train.output.files import atomic_file, remove_leftovers, write_text
 
 T = TypeVar("T")
 CHUNK = 256  # files decoded between two writes: bounds the memory
 WARNINGS = 10  # printed; a folder of odd files can hold thousands
 CURRENT = threading.local()  # the file that a thread decodes
-VERSION = 1  # part of the cache's key; raise it when the same file would decode to other pixels
+VERSION = 2  # part of the cache's key; raise it when the same file would decode to other pixels
 
 
 @dataclass
@@ -128,6 +128,7 @@ def find_or_decode(
                 if stale:
                     found = None
                     folder.mkdir(parents=True, exist_ok=True)
+                    remove_leftovers(folder, age=3600)  # whoever still decodes writes every few seconds
                     write_cache(stem, source, resolution, pool, drop_duplicates)
         except OSError as error:
             # On Windows a file that another process has opened cannot be replaced: then that process was faster.

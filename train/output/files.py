@@ -3,8 +3,9 @@
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model.files import atomic_file as atomic_file
@@ -18,10 +19,13 @@ def make_writable(folder: Path) -> None:
         pass
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left of ``atomic_file`` in ``folder``; nobody may be writing there."""
+def remove_leftovers(folder: Path, age: float = 0.0) -> None:
+    """Remove what killed writers left of ``atomic_file`` in ``folder``; nobody may have written there for ``age``
+    seconds and still be at it."""
     for leftover in folder.glob(f".*.{'[0-9a-f]' * 8}.tmp"):
-        leftover.unlink()
+        with suppress(FileNotFoundError):  # another process may sweep as well
+            if time.time() - leftover.stat().st_mtime >= age:
+                leftover.unlink()
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def explained(config: TrainConfig) -> Iterator[None]:
             raise UserError(None, sentence, exit_code=FAILURE, every_process=True) from error
         raise
     except KeyboardInterrupt as error:  # before the first step; later it is saved
-        raise UserError(None, "interrupted before the training began", exit_code=128 + signal.SIGINT) from error
+        signum = getattr(error, "signum", signal.SIGINT)
+        raise UserError(None, "interrupted before the training began", exit_code=128 + signum) from error
     except OSError as error:
         go_on = "go on with --resume_from_checkpoint latest"
         if error.errno in FULL:
@@ -59,8 +60,38 @@ def explained(config: TrainConfig) -> Iterator[None]:
         raise UserError(None, f"{what} cannot be used ({error.strerror or error}); mend that and {go_on}") from error
 
 
+# Ctrl-C, a scheduler, and a terminal that is closed.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal to end that came before there was anything to save."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, with nothing half-written; those ignored stay so (nohup)."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise Stopped(signum)
+
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    for signum in SIGNALS:
+        if before[signum] == signal.SIG_DFL:
+            signal.signal(signum, stop)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
 class Interrupt:
-    """Remembers SIGINT or SIGTERM until the step is done; a second signal ends the program at once.
+    """Remembers SIGINT, SIGTERM or SIGHUP until the step is done; a second signal ends the program at once.
 
     `accelerate launch` does not pass SIGTERM on to the one process it starts, so losing the launcher counts as well.
     """
@@ -68,12 +99,18 @@ class Interrupt:
     def __init__(self) -> None:
         self.signum = 0
         self.launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self.remember)
+        self.terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+        for signum in SIGNALS:
+            if signal.getsignal(signum) != signal.SIG_IGN:  # nohup
+                signal.signal(signum, self.remember)
 
     def remember(self, signum: int, frame) -> None:
         self.signum = signum
         signal.signal(signum, signal.SIG_DFL)
+        if signum == getattr(signal, "SIGHUP", None):  # the terminal is gone; writing there would be an error
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for fd in self.terminals:
+                os.dup2(nowhere, fd)
 
     def requested(self, accelerator: Accelerator, step: int) -> bool:
         """True on all ranks at the same step, once any of them got a signal."""

@@ -21,6 +21,7 @@ from train.release.hub import Repository
 from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
+from train.run.hardware import use_cores
 from train.run.interrupt import rank
 from train.run.record import public_origin
 from train.run.trainer import Trainer
@@ -36,6 +37,7 @@ def set_up(config: TrainConfig) -> Trainer:
     checkpoint = choose_checkpoint(config)
     if not config.dry_run:
         check_output(config)
+    use_cores()
     accelerator = make_accelerator(config)
     if config.compile:
         check_compiler(accelerator.device)

@@ -1,0 +1,30 @@
+"""The cores of a CPU: all that there are, unless the user said otherwise."""
+
+import os
+
+import psutil  # Accelerate needs it too
+import torch
+
+
+def use_cores() -> None:
+    """Let PyTorch take the cores that this process may use, where only a launcher set OMP_NUM_THREADS=1.
+
+    `accelerate launch` and `torchrun` do so for whoever set nothing, which is right for several processes on a few
+    cores and leaves all but one idle otherwise. What the user set is in the launcher's own environment or command
+    line, and stays.
+    """
+    launched = {"ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"} & os.environ.keys()
+    if not launched or os.environ.get("OMP_NUM_THREADS") != "1":
+        return
+    try:
+        launcher = psutil.Process(os.getppid())
+        said = "OMP_NUM_THREADS" in launcher.environ() or any("num_cpu_threads" in word for word in launcher.cmdline())
+    except (psutil.Error, OSError):
+        return
+    if not said:
+        torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
