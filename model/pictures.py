@@ -43,11 +43,12 @@ def decode_picture(
             raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
         deep = opened.format == "PNG" and any("16B" in str(tile[3]) for tile in opened.tile)
         opened.load()
+        whole: Image.Image = opened
         if deep and isinstance(key := opened.info.get("transparency"), tuple):
             opened.info["transparency"] = tuple(value >> 8 for value in key)  # its pixels have 8 bits by now
         if opened.format == "BMP" and opened.mode == "RGBA" and opened.getchannel("A").getextrema() == (0, 0):
-            opened = opened.convert("RGB")  # bytes that nobody filled in; no viewer takes them for transparency
-        image = to_srgb(upright(opened))
+            whole = opened.convert("RGB")  # bytes that nobody filled in; no viewer takes them for transparency
+        image = to_srgb(upright(whole))
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -79,6 +80,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
         converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode)
     except (ImageCms.PyCMSError, ImportError, OSError, ValueError):
         return image
+    assert converted is not None  # only a conversion in place gives nothing
     if key is not None:  # one colour is transparent, by its number before the conversion
         converted.info.pop("transparency", None)
         converted.putalpha(image.convert("RGBA").getchannel("A"))
