@@ -45,9 +45,10 @@ def decode_picture(
         opened.load()
         if deep and isinstance(key := opened.info.get("transparency"), tuple):
             opened.info["transparency"] = tuple(value >> 8 for value in key)  # its pixels have 8 bits by now
+        image: Image.Image = opened
         if opened.format == "BMP" and opened.mode == "RGBA" and opened.getchannel("A").getextrema() == (0, 0):
-            opened = opened.convert("RGB")  # bytes that nobody filled in; no viewer takes them for transparency
-        image = to_srgb(upright(opened))
+            image = opened.convert("RGB")  # bytes that nobody filled in; no viewer takes them for transparency
+        image = to_srgb(upright(image))
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -78,6 +79,8 @@ def to_srgb(image: Image.Image) -> Image.Image:
         key = image.info.get("transparency")
         converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode)
     except (ImageCms.PyCMSError, ImportError, OSError, ValueError):
+        return image
+    if converted is None:  # only where it converts in place
         return image
     if key is not None:  # one colour is transparent, by its number before the conversion
         converted.info.pop("transparency", None)
