@@ -167,7 +167,7 @@ def test_a_cache_beyond_the_memory_limit_trains(tmp_path):
     assert images.nbytes >= 3 * limit
     images[::100] = np.random.default_rng(0).integers(0, 256, (count // 100, 32, 32, 3), dtype=np.uint8)
     images.flush()
-    stem.with_suffix(".json").write_text(json.dumps({"found": count, "duplicates": 0, "unreadable": []}))
+    stem.with_suffix(".json").write_text(json.dumps({"found": count, "duplicates": [], "unreadable": []}))
     arguments = ["--train_data_dir", tmp_path / "data", "--cache_dir", tmp_path / "cache", *TINY.split()]
     arguments += ["--max_train_kimg", 20, "--log_kimg", 1, "--train_batch_size", 100, "--output_dir", tmp_path / "out"]
     command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
