@@ -10,7 +10,6 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from train.errors import UserError
-from train.output.files import read_json
 from train.run.interrupt import lost_rank
 
 PREFIX = "images-"
@@ -31,9 +30,10 @@ def images_seen(checkpoint: Path) -> int:
 def is_whole(path: Path) -> bool:
     """Whether a folder is a checkpoint whose options can be read; they are written last."""
     try:
-        return bool(read_json(path / "config.json"))
-    except (OSError, UserError):
+        options = saved_config(path)
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(options, dict) and bool(options)
 
 
 def checkpoints(folder: Path) -> list[Path]:
