@@ -205,7 +205,7 @@ def test_gradient_penalty_of_a_linear_discriminator_is_its_squared_norm():
     assert torch.allclose(weight.grad, 2 * weight, rtol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["color", "translation", "cutout", "color,translation,cutout"])
+@pytest.mark.parametrize("policy", ["color", "translation", "cutout", "blur", "color,translation,cutout,blur"])
 def test_augmentation_changes_images_and_passes_gradients(policy):
     torch.manual_seed(0)
     x = (torch.rand(8, 3, 32, 32) * 2 - 1).requires_grad_()
@@ -224,6 +224,18 @@ def test_translation_shifts_and_cutout_cuts_as_said():
     assert kept.max() == 32 * 32 and kept.min() >= 28 * 28  # at most 4 of 32 rows and columns leave
     cut = 32 * 32 - augment(x, "cutout").sum((2, 3)).flatten()
     assert cut.max() == 11 * 11 and cut.min() > 0
+
+
+def test_blur_halves_the_resolution_of_every_second_image():
+    torch.manual_seed(0)
+    checks = torch.ones(400, 3, 8, 8)
+    checks[:, :, ::2, 1::2] = checks[:, :, 1::2, ::2] = -1  # nothing that half the resolution could show
+    blurred = augment(checks, "blur").abs().amax((1, 2, 3)) == 0
+    assert 150 < blurred.sum() < 250
+    torch.manual_seed(0)
+    assert torch.equal(augment(checks, "blur")[~blurred], checks[~blurred])
+    plain = torch.full((4, 3, 8, 8), 0.25)
+    assert torch.equal(augment(plain, "blur"), plain)
 
 
 def test_augmentation_policies():

@@ -9,6 +9,7 @@ from torch import Tensor
 
 TRANSLATION = 0.125  # largest shift, as a part of the side
 CUTOUT = 0.35  # side of the square cut out, as a part of the side
+BLURRED = 0.5  # part of the images that are blurred
 
 Uniform = Callable[[int], Tensor]
 
@@ -51,7 +52,19 @@ def cutout(x: Tensor, uniform: Uniform) -> Tensor:
     return x.masked_fill(hole, 0)
 
 
-AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout}
+def blur(x: Tensor, uniform: Uniform) -> Tensor:
+    """Show every second image, at random, at half its resolution, so that fine texture does not give drawn ones away.
+
+    What is left to judge by are shapes and whether they fit together. Projected GAN (Sauer et al. 2021,
+    arXiv:2111.01007) and StyleGAN3 (Karras et al. 2021, arXiv:2106.12423) blur for the same reason, all images and only
+    at the beginning.
+    """
+    half = F.avg_pool2d(x, 2)  # (N, C, H / 2, W / 2)
+    blurred = F.interpolate(half, x.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(uniform(1)[:, :, None, None] < BLURRED, blurred, x)
+
+
+AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout, "blur": blur}
 
 
 def parse_policy(policy: str) -> list[str]:
