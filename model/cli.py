@@ -13,6 +13,7 @@ The same command again goes on where it was interrupted. python -m anime_dcgan i
 import argparse
 import errno
 import hashlib
+import os
 import re
 import signal
 import sys
@@ -225,6 +226,9 @@ def main(argv: list[str] | None = None) -> int:
         status, sentence = 2, str(error)
     except ModuleNotFoundError as error:
         status, sentence = 2, f"output: an MP4 needs PyAV ({error.name}): pip install av; or give out.gif or out.webp"
+    except BrokenPipeError:  # nobody reads any more, as after "| head": end as other programs do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
     except OSError as error:
         status = 1 if error.errno == errno.ENOSPC else 2
         sentence = f"'{error.filename or 'the output'}' cannot be read or written ({error.strerror or error})"

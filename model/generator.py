@@ -12,6 +12,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from .blocks import MappingNetwork, with_blocks
+from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
@@ -28,10 +29,10 @@ MAX_DEPTH = 8  # of what can be added
 class Generator(
     nn.Module,
     SavedOnHub,
-    library_name="anime-dcgan",
-    license="mit",
-    tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
-    pipeline_tag="unconditional-image-generation",
+    library_name=LIBRARY,
+    license=LICENSE,
+    tags=list(TAGS),
+    pipeline_tag=TASK,
 ):
     """Draws images from latent vectors: ``z`` (N, latent_dim), standard normal -> (N, image_channels, H, W) in [-1, 1].
 

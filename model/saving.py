@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,11 +15,12 @@ from huggingface_hub.hf_api import RepoFile
 
 from .card import is_short, short_card
 from .sampling import image_grid, interpolate, latents_from_seeds
+from .wheel import PACKAGE, WHEELS, make_wheel, wheel_name
 
 if TYPE_CHECKING:
     from .generator import Generator
 
-CARD, PACKAGE = "README.md", "anime_dcgan"
+CARD = "README.md"
 # Made from certain weights, or measured on them: of no use, or untrue, beside others. A name with / is a folder.
 MADE_FROM = (
     "onnx/",
@@ -170,7 +172,8 @@ def put(new: Path, folder: Path) -> None:
 
 
 def add_for_the_hub(generator: "Generator", folder: Path) -> None:
-    """Write what only a repository needs: the package, and samples.png and interpolation.png as its card shows them."""
+    """Write what only a repository needs: the package, as a wheel too, and samples.png and interpolation.png."""
+    (folder / wheel_name()).write_bytes(make_wheel())
     (folder / PACKAGE).mkdir()
     for path in Path(__file__).parent.glob("*.py"):
         shutil.copy(path, folder / PACKAGE)
@@ -191,7 +194,8 @@ def kept_and_gone(api: HfApi, repo_id: str, revision: str | None, folder: Path) 
     same = weights and weights.lfs and weights.lfs.sha256 == sha256(folder / SAFETENSORS_SINGLE_FILE)
     names = () if same else MADE_FROM if kept else MADE_FROM + TOLD_BY_CARD
     gone = [name for name in there if belongs(name, names)]
-    gone += [name for name in there if name.startswith(f"{PACKAGE}/") and not (folder / name).is_file()]
+    code = [name for name in there if name.startswith(f"{PACKAGE}/") or fnmatch(name, WHEELS)]
+    gone += [name for name in code if not (folder / name).is_file()]
     if kept and weights and not same:
         warnings.warn(f"{CARD} of '{repo_id}' was left as it is; what it says of earlier weights, mend", stacklevel=3)
     return kept, gone

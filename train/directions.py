@@ -25,6 +25,7 @@ from model.directions import DIRECTIONS, weights_digest
 from model.hub import load_generator
 from train.errors import UserError, blame, run
 from train.output.files import write_bytes, write_json
+from train.output.made_from import mark
 from train.output.pictures import save_image
 from train.output.run_folder import refuse_run
 from train.quality.attributes import ATTRIBUTES
@@ -52,7 +53,9 @@ def write(folder: Path, generator: Generator, found: list[dict], samples: int) -
     if found:
         z = latents_from_seeds([0], generator.latent_dim)
         path = torch.cat([z + step * vector for vector in vectors for step in STEPS])
-        save_image(image_grid(generator.generate(z=path), columns=len(STEPS)), folder / "directions.png")
+        save_image(
+            image_grid(generator.generate(z=path), columns=len(STEPS)), folder / "directions.png", exif=mark(digest)
+        )
     else:
         (folder / "directions.png").unlink(missing_ok=True)
 

@@ -19,8 +19,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 
 from model import Generator
+from model.directions import weights_digest
 from model.hub import load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
 from train.data.dataset import ImageSet, prepare, prepare_hub
@@ -118,6 +121,14 @@ def measure(args: argparse.Namespace, samples: Generator | ImageSet, resolution:
     )
 
 
+def digest_of(samples: str, revision: str | None) -> str:
+    """SHA-256 of the weights that were loaded from a folder or the Hub; the measures are of no others."""
+    if Path(samples).is_dir():
+        return weights_digest(samples)
+    file = hf_hub_download(samples, SAFETENSORS_SINGLE_FILE, revision=revision, local_files_only=True)
+    return weights_digest(Path(file).parent)
+
+
 def work(args: argparse.Namespace) -> None:
     check(args)
     args.samples = os.path.expanduser(args.samples)
@@ -130,7 +141,8 @@ def work(args: argparse.Namespace) -> None:
         with blame("SAMPLES"):
             generator = load_generator(args.samples, args.revision).to(args.device)
             kimg = read_json(path / "training.json").get("kimg")
-        metrics = measure(args, generator, generator.image_size) | {"kimg": kimg}
+        about = {"kimg": kimg, "weights": digest_of(args.samples, args.revision)}
+        metrics = measure(args, generator, generator.image_size) | about
     print(json.dumps(metrics))
     if args.output:
         try:

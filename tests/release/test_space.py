@@ -127,6 +127,31 @@ def test_a_dry_run_lists_the_files_and_asks_nothing(hub, weights, capsys):
     assert len(hub.requests) == asked and (weights / "README.md").read_bytes() == card
 
 
+def test_a_page_of_a_private_model_is_private_and_is_told_its_token(hub, weights, tmp_path, monkeypatch):
+    model, page = "me/hidden", "me/hidden-page"
+    hub.create("me", {}, {"name": "hidden", "visibility": "private"})
+    arguments = ("-m", "train.publish", weights, "--hub_model_id", model, "--space", page)
+    status, _, err = run(hub, tmp_path / "home", *arguments)
+    space = hub.repos[f"spaces/{page}"]
+    assert status == 0 and space.private and space.secrets == {}
+    assert f"cannot read the private '{model}' until it has a secret HF_TOKEN: make a token that may read" in err
+    assert f"{hub.url}/spaces/{page}/settings" in err
+    assert b"preload_from_hub" not in space.files()["README.md"] and space.variables["MODEL_ID"] == model
+
+    monkeypatch.setenv("SPACE_TOKEN", "hf_secretOfYours")  # which may not read it
+    status, _, err = run(hub, tmp_path / "home", *arguments)
+    assert status == 1 and f"SPACE_TOKEN: this token cannot read '{model}'; give one that may" in err
+    monkeypatch.setenv("SPACE_TOKEN", TOKEN)
+    status, _, err = run(hub, tmp_path / "home", *arguments)
+    assert (status, err) == (0, "") and space.secrets == {"HF_TOKEN": TOKEN}
+    monkeypatch.delenv("SPACE_TOKEN")
+    assert run(hub, tmp_path / "home", *arguments)[2] == ""  # it has one
+
+    space.private = False  # it would show the weights
+    status, out, err = run(hub, tmp_path / "home", *arguments)
+    assert status == 1 and f"--space: '{page}' is public, and what goes there is to be private" in err
+
+
 def test_refusals_name_the_space_and_how_to_retry(hub, weights, tmp_path):
     arguments = (weights, "--space", "you/page")
     status, out, err = run(hub, tmp_path / "home", "-m", "train.publish", *arguments)

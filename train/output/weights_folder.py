@@ -16,7 +16,9 @@ from train.output.run_folder import refuse_run
 
 OPTION = "weights_folder"
 DISCRIMINATOR = "discriminator.safetensors"  # for fine-tuning
+INDEX = "faces.safetensors"  # what the faces of many seeds look like, to find them by a wish
 GENERATOR_FILES = ("config.json", "model.safetensors")
+TRAINING_FILES = ("training.json", "metrics.json")
 PICTURE_FILES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
 DIRECTION_FILES = ("directions.safetensors", "directions.json", "directions.png")
 ONNX_MODELS = ("onnx/model.onnx", "onnx/model_fp16.onnx")
@@ -28,17 +30,19 @@ def save_weights(
 ) -> None:
     """Write config.json, model.safetensors, training.json and, if known, metrics.json into ``folder``.
 
-    discriminator.safetensors goes along, for fine-tuning. Whole: a new folder takes the place of the old one.
+    discriminator.safetensors goes along, for fine-tuning. All say the digest of the weights that they are of. Whole: a
+    new folder takes the place of the old one.
     """
     with replace_folder(folder) as temporary:
         generator.save_pretrained(temporary)
-        save_model(discriminator, str(temporary / DISCRIMINATOR))
+        of = {"weights": weights_digest(temporary)}
+        save_model(discriminator, str(temporary / DISCRIMINATOR), metadata=of)
         for name in ("model.safetensors", DISCRIMINATOR):
             shutil.copymode(temporary / "config.json", temporary / name)  # not for the owner alone
         (temporary / "README.md").unlink(missing_ok=True)  # the mixin's stub; train.publish writes the card
-        write_json(training, temporary / "training.json")
+        write_json(training | of, temporary / "training.json")
         if metrics:
-            write_json(metrics, temporary / "metrics.json")
+            write_json(metrics | of, temporary / "metrics.json")
 
 
 def check_weights(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """From the options to a trainer that is ready for its first step."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from train.run.growth import fill, wanted
 from train.run.hardware import use_cores
 from train.run.interrupt import rank
 from train.run.record import public_origin
+from train.run.remote_checkpoints import RemoteCheckpoints, fetch_checkpoint, is_hub_id
 from train.run.trainer import Trainer
 
 
@@ -34,13 +36,21 @@ def set_up(config: TrainConfig) -> Trainer:
         UserError: an invalid option.
     """
     # What costs nothing to check.
-    checkpoint = choose_checkpoint(config)
+    states = config.run_folder / "checkpoints"
+    on_hub = is_hub_id(config.resume_from_checkpoint, states)
+    checkpoint = None if on_hub else choose_checkpoint(config)
+    remote = RemoteCheckpoints(config.push_checkpoints) if config.push_checkpoints else None
     if not config.dry_run:
         check_output(config)
     use_cores()
     accelerator = make_accelerator(config)
     if config.compile:
         check_compiler(accelerator.device)
+    if on_hub and not config.dry_run:
+        with accelerator.main_process_first():
+            if accelerator.is_main_process:
+                fetch_checkpoint(config)
+            checkpoint = choose_checkpoint(replace(config, resume_from_checkpoint="latest"))
     repository = None
     if config.push_to_hub:
         repository = Repository(config.hub_model_id, revision=config.hub_revision, private=config.hub_private_repo)
@@ -61,6 +71,9 @@ def set_up(config: TrainConfig) -> Trainer:
     if not config.dry_run:
         if repository and accelerator.is_main_process:  # makes it: once all else is right, and before the work
             repository.connect()
+        if remote and accelerator.is_main_process:
+            trainer.remote = remote
+            remote.connect(new=not config.resume_from_checkpoint)
         trainer.start(checkpoint)
         if config.resume_from_checkpoint and not checkpoint:
             accelerator.print(f"no checkpoint in '{config.run_folder / 'checkpoints'}' yet: a new training starts")

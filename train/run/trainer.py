@@ -29,6 +29,7 @@ from train.quality.monitor import Monitor
 from train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from train.run.interrupt import Interrupt
 from train.run.record import SKIPPED, other_pictures, plan, skipped_files, training_record
+from train.run.remote_checkpoints import RemoteCheckpoints
 from train.run.run_log import RunLog, StepStats
 from train.run.watch import diversity
 
@@ -79,6 +80,7 @@ class Trainer:
         )
         self.fixed_z = latents_from_seeds(GRID_SEEDS, config.latent_dim).to(accelerator.device)
         self.clock = time.perf_counter()
+        self.remote: RemoteCheckpoints | None = None  # where checkpoints go to, too
         self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.feature_extractor else None
 
     def describe(self) -> str:
@@ -178,7 +180,10 @@ class Trainer:
         """A checkpoint to go on from and a snapshot of the generator to use."""
         options = asdict(self.config)
         states = self.folder / "checkpoints"
-        save_checkpoint(self.accelerator, states, self.progress.seen, options, self.config.checkpoints_total_limit)
+        limit = self.config.checkpoints_total_limit
+        checkpoint = save_checkpoint(self.accelerator, states, self.progress.seen, options, limit)
+        if self.main and self.remote:
+            self.remote.push(self.folder, checkpoint)
         if self.main:
             D = self.accelerator.unwrap_model(self.D)
             save_weights(self.ema.model, D, self.folder / "weights", self.record())
