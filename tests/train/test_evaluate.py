@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from model import Generator
+from model.directions import weights_digest
 from train.data.choice import is_image
 from train.data.dataset import prepare
 from train.evaluate import main
@@ -239,7 +240,8 @@ def test_command_line_on_a_weights_folder(made: Path, tmp_path: Path, capsys) ->
     assert (metrics["feature_extractor"], metrics["reference"]) == ("pool.pt", "faces")
     assert (metrics["num_samples"], metrics["num_reference"]) == (50, 40)
     assert (metrics["truncation"], metrics["kimg"]) == (0.8, 12.5)
-    assert set(metrics) == {*KEYS, "feature_extractor", "reference", "truncation", "kimg", *DRAWN}
+    assert set(metrics) == {*KEYS, "feature_extractor", "reference", "truncation", "kimg", "weights", *DRAWN}
+    assert metrics["weights"] == weights_digest(made / "weights")
     assert "Samples" in ran.stderr and "Reference" in ran.stderr
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".json", ".npy", ".npy"]  # nothing half-written
 

@@ -19,7 +19,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from model import Generator, image_grid
+from model.directions import weights_digest
 from train.config import PRESETS, TrainConfig
+from train.output.made_from import made_from
 from train.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,11 @@ def test_a_run_leaves_everything(finished):
     names = {"model.safetensors", "discriminator.safetensors", "config.json", "training.json", "README.md"}
     pictures = {"samples.png", "losses.png", "progress.webp", "interpolation.png"}
     assert {p.name for p in weights.iterdir()} == names | pictures
+    tied = {
+        name: made_from(weights / name)
+        for name in (names | pictures) - {"model.safetensors", "config.json", "README.md"}
+    }
+    assert set(tied.values()) == {weights_digest(weights)}, tied
     assert Image.open(weights / "interpolation.png").size == (11 * 32, 32)
     assert 2 <= Image.open(weights / "progress.webp").n_frames <= 5  # before training and four grids; equal ones join
     assert Image.open(finished / "reals.png").size == Image.open(finished / "fakes_init.png").size == (256, 256)
@@ -275,7 +282,7 @@ def test_the_best_generator_is_kept_over_a_resume(options, tmp_path):
     assert [line["kimg"] for line in lines] == [0.104, 0.2, 0.304, 0.4]
     best = min(lines, key=lambda line: line["kid"])
     weights = tmp_path / "out" / "weights"
-    assert json.loads((weights / "metrics.json").read_text()) == best
+    assert json.loads((weights / "metrics.json").read_text()) == best | {"weights": weights_digest(weights)}
     assert json.loads((weights / "training.json").read_text())["kimg"] == best["kimg"]
     for name in ("model.safetensors", "discriminator.safetensors"):
         assert (weights / name).read_bytes() == (tmp_path / "out" / "best" / name).read_bytes()
