@@ -29,7 +29,7 @@ generator = Generator.from_pretrained({source})
 face = generator.generate(seeds=[7])[0]  # a PIL image
 face.save("7.png")
 ```
-
+{merged}
 A seed is a whole number from 0 to 4294967295. `truncation` scales the random numbers, from 0 (the average picture) to
 1.5: lower is more regular, higher more varied, 1.0 is what the networks were trained with. For tensors, `generator(z)`
 maps `z` of shape (N, {latent_dim}), standard normal, to images in [-1, 1].
@@ -49,6 +49,7 @@ pip has no token for a private repository; fetch the file first there:
 ```sh
 hf download {repo_id}{revision} {wheel} --local-dir . && pip install ./{wheel}
 ```"""
+MERGED = "\nThis is a pull request: once it is merged, leave the revision out.\n"
 FOLDER_INSTALL = "The code is the Python package `anime_dcgan`."
 PICTURES = """
 ![64 drawn pictures in a grid](samples.png)
@@ -92,6 +93,7 @@ def short_card(
         latent_dim=latent_dim,
         pictures=PICTURES if repo_id else "",
         install=install,
+        merged=MERGED if revision and revision.startswith("refs/") else "",
         source=f'"{repo_id}"{argument}' if repo_id else '"path/to/this/folder"',
         mark=MARK,
     )

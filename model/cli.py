@@ -30,12 +30,13 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME
 from PIL import Image
 
-from . import __version__, films, output
+from . import films, output
 from .drawing import check_device
 from .generator import Generator
 from .hub import load_generator
 from .names import seed_of
 from .sampling import MAX_SEED, MAX_TRUNCATION
+from .version import __version__
 
 PROGRAM = "anime-dcgan"
 GRIDS = (".png", ".webp", ".jpg", ".jpeg")

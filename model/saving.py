@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import filter_repo_objects
 
 from .card import is_short, short_card
 from .sampling import image_grid, interpolate, latents_from_seeds
@@ -108,7 +109,7 @@ class SavedOnHub(PyTorchModelHubMixin):
             private: make a new repository private.
             token: default is HF_TOKEN or the login of ``hf auth login``.
             branch: default is main; made where it is missing.
-            create_pr: open a pull request instead.
+            create_pr: open a pull request instead; its card, which loads from it, is a second commit.
             allow_patterns: upload files that match these alone.
             ignore_patterns: do not upload files that match these.
             delete_patterns: delete files that match these there, too.
@@ -125,16 +126,29 @@ class SavedOnHub(PyTorchModelHubMixin):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, config=config, repo_id=repo_id, model_card_kwargs=card)
             kept, gone = kept_and_gone(api, repo_id, branch, Path(folder))
-            return api.upload_folder(
+            patterns = {
+                "allow_patterns": allow_patterns,
+                "ignore_patterns": [*as_list(ignore_patterns), *[CARD] * kept],
+            }
+            commit = api.upload_folder(
                 repo_id=repo_id,
                 folder_path=folder,
                 commit_message=commit_message,
                 revision=branch,
                 create_pr=create_pr,
-                allow_patterns=allow_patterns,
-                ignore_patterns=[*as_list(ignore_patterns), *["README.md"] * kept],
                 delete_patterns=[*as_list(delete_patterns), *gone],
+                **patterns,
             )
+        if commit.pr_revision and list(filter_repo_objects([CARD], **patterns)):  # only now it is known where it lies
+            card = {"repo_id": repo_id, "revision": commit.pr_revision} | (model_card_kwargs or {})
+            api.upload_file(
+                path_or_fileobj=str(self.generate_model_card(**card)).encode(),
+                path_in_repo=CARD,
+                repo_id=repo_id,
+                revision=commit.pr_revision,
+                commit_message="The card loads from this pull request",
+            )
+        return commit
 
 
 def belongs(name: str, names: tuple[str, ...]) -> bool:

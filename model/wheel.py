@@ -11,6 +11,8 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_url
 
+from .version import __version__
+
 PACKAGE = "anime_dcgan"
 WHEELS = f"{PACKAGE}-*.whl"  # of any version
 REQUIREMENTS = (
@@ -43,8 +45,6 @@ FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # of every file, so that the same package is
 
 def wheel_name() -> str:
     """What a wheel of this version must be called."""
-    from . import __version__  # which stands below the imports of the package
-
     return f"{PACKAGE}-{__version__}-py3-none-any.whl"
 
 
@@ -55,8 +55,6 @@ def wheel_url(repo_id: str, revision: str | None = None) -> str:
 
 def make_wheel() -> bytes:
     """The wheel of the package that this module is part of."""
-    from . import __version__
-
     info, folder = f"{PACKAGE}-{__version__}.dist-info", Path(__file__).parent
     requirements = "\n".join(f"Requires-Dist: {one}" for one in REQUIREMENTS)
     files = {

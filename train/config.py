@@ -71,8 +71,7 @@ class TrainConfig:
 
     output_dir: str = option("runs/anime-dcgan", "where all is written", group="Output", metavar="PATH")
     resume_from_checkpoint: str | None = option(None, "go on from the 'latest' checkpoint in --output_dir, from this "
-                                                "one, or from a repository of --push_checkpoints", group="Output",
-                                                metavar="PATH")
+                                                "one, or of --push_checkpoints", group="Output", metavar="PATH")
     log_kimg: float = option(1.0, "kimg between lines in metrics.jsonl", group="Output", low=0.001)
     sample_kimg: float = option(25.0, "kimg between sample grids", group="Output", low=0.001)
     checkpointing_kimg: float = option(25.0, "kimg between checkpoints", group="Output", low=0.001)
@@ -145,9 +144,8 @@ class TrainConfig:
     hub_model_id: str | None = option(None, "repository to upload to, as 'name/model'", group="Hub", metavar="ID")
     hub_private_repo: bool = option(False, "create the repository as private", group="Hub")
     hub_revision: str | None = option(None, "branch to upload to", group="Hub", metavar="NAME")
-    push_checkpoints: str | None = option(None, "private repository to upload each checkpoint to; another machine goes "
-                                          "on by --resume_from_checkpoint with the same name", group="Hub",
-                                          metavar="ID")
+    push_checkpoints: str | None = option(None, "private repository to upload each checkpoint to, to go on from on "
+                                          "another machine", group="Hub", metavar="ID")
     # fmt: on
 
     @property
@@ -157,9 +155,8 @@ class TrainConfig:
 
     def public(self) -> dict:
         """The options without local paths and without None, for what others will read."""
-        private = PRIVATE
-        if self.dataset_name and is_local_dataset(self.dataset_name):
-            private += ("dataset_name",)
+        local = self.dataset_name and is_local_dataset(self.dataset_name)
+        private = (*PRIVATE, "dataset_name") if local else PRIVATE
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property

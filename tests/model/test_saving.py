@@ -112,6 +112,18 @@ def test_a_branch_is_made_and_its_card_loads_from_it(hub, weights):
     assert "revision" not in hub.repos["me/faces"].files()["README.md"].decode()
 
 
+def test_the_card_of_a_pull_request_loads_from_it(hub, weights, others):
+    push(weights)
+    repo = hub.repos["me/faces"]
+    assert push(others, create_pr=True) == ""
+    card = repo.files("refs/pr/1")["README.md"].decode()
+    assert 'from_pretrained("me/faces", revision="refs/pr/1")' in card and "once it is merged" in card
+    assert f"pip install {hub.url}/me/faces/resolve/refs%2Fpr%2F1/{wheel_name()}" in card
+    push(weights, create_pr=True, ignore_patterns="README.md", model_card_kwargs={})
+    assert "revision=" not in repo.files("refs/pr/2")["README.md"].decode()
+    assert "refs/" not in repo.files()["README.md"].decode()
+
+
 def test_a_full_card_stays_and_nothing_of_other_weights_does(hub, weights, others):
     push(weights)
     repo, full = hub.repos["me/faces"], b"---\nlicense: mit\n---\n\n# Faces\n\nWritten by hand. ![](losses.png)\n"

@@ -9,9 +9,12 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate.utils import load
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from torch import save
 
 from train.config import PRIVATE, TrainConfig
@@ -68,9 +71,22 @@ class RemoteCheckpoints:
                 files |= {f"{RUN}/{path.relative_to(run_folder).as_posix()}": path for path in paths}
             files["README.md"] = CARD.format(self.repository.id).encode()
             try:
-                self.repository.replace_files(files, (f"{STATES}/*", f"{RUN}/*"), f"Checkpoint {checkpoint.name}")
+                with quiet():
+                    self.repository.replace_files(files, (f"{STATES}/*", f"{RUN}/*"), f"Checkpoint {checkpoint.name}")
             except UserError as error:
                 print(f"{checkpoint.name} was not uploaded ({error}); the next one will be tried", file=sys.stderr)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars of the client's among those of the training."""
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
 
 
 def newest(files: list[str]) -> str | None:
