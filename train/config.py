@@ -43,11 +43,6 @@ PRESETS: dict[str, dict] = {
 }  # fmt: skip
 
 
-# Places on this computer and of its user, which nobody else needs to know.
-PRIVATE = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
-           "feature_extractor", "push_checkpoints")  # fmt: skip
-
-
 @dataclass(kw_only=True)
 class TrainConfig:
     """Everything that decides a training run; counts of progress are in images (kimg = 1000 images)."""
@@ -144,8 +139,7 @@ class TrainConfig:
     hub_model_id: str | None = option(None, "repository to upload to, as 'name/model'", group="Hub", metavar="ID")
     hub_private_repo: bool = option(False, "create the repository as private", group="Hub")
     hub_revision: str | None = option(None, "branch to upload to", group="Hub", metavar="NAME")
-    push_checkpoints: str | None = option(None, "private repository to upload each checkpoint to, to go on from on "
-                                          "another machine", group="Hub", metavar="ID")
+    push_checkpoints: str | None = option(None, "private repository for checkpoints", group="Hub", metavar="ID")
     # fmt: on
 
     @property
@@ -156,7 +150,8 @@ class TrainConfig:
     def public(self) -> dict:
         """The options without local paths and without None, for what others will read."""
         local = self.dataset_name and is_local_dataset(self.dataset_name)
-        private = (*PRIVATE, "dataset_name") if local else PRIVATE
+        private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
+                   "feature_extractor", "push_checkpoints", "dataset_name" if local else "")  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
 
     @property

@@ -17,7 +17,7 @@ from accelerate.utils import load
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from torch import save
 
-from train.config import PRIVATE, TrainConfig
+from train.config import TrainConfig
 from train.errors import UserError
 from train.release.hub import Kind, Repository
 from train.release.safe_state import load_state, save_state
@@ -145,7 +145,9 @@ def pack(checkpoint: Path, folder: Path) -> list[Path]:
             save_state(load(path, map_location="cpu"), folder / path.name)
         elif path.suffix == ".safetensors":
             shutil.copy(path, folder)
-    options = {name: value for name, value in saved_config(checkpoint).items() if name not in PRIVATE}
+    saved = saved_config(checkpoint)
+    public = TrainConfig(**saved).public()
+    options = {name: value for name, value in saved.items() if value is None or name in public}
     (folder / "config.json").write_text(json.dumps(options, indent=2))
     return sorted(folder.iterdir())
 
