@@ -166,6 +166,10 @@ def put(new: Path, folder: Path) -> None:
 
     A card that was edited, or written by the trainer, stays.
     """
+    made = [path for path in new.rglob("*") if path.is_file()]
+    for path in made:
+        if (folder / path.relative_to(new)).is_dir():  # before anything is touched
+            raise IsADirectoryError(f"'{folder / path.relative_to(new)}' is a folder where a file is to be")
     old = folder / SAFETENSORS_SINGLE_FILE
     if old.is_file() and sha256(old) != sha256(new / SAFETENSORS_SINGLE_FILE):
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -177,9 +181,9 @@ def put(new: Path, folder: Path) -> None:
             warnings.warn(f"'{folder}': {names}: made from the weights that were there before, removed", stacklevel=3)
     card = folder / CARD
     if card.is_file() and not is_short(card.read_text(encoding="utf-8", errors="replace")):
-        (new / CARD).unlink()
+        made.remove(new / CARD)
     shutil.copymode(new / CONFIG_NAME, new / SAFETENSORS_SINGLE_FILE)  # not for the owner alone
-    for path in [path for path in new.rglob("*") if path.is_file()]:
+    for path in made:
         target = folder / path.relative_to(new)
         target.parent.mkdir(exist_ok=True)
         os.replace(path, target)

@@ -81,6 +81,8 @@ def plan(args: argparse.Namespace) -> Plan:
         space = Repository(args.space, SPACE, private=args.hub_private_repo)
         check_page()
     if args.static_space:
+        if args.static_space == args.space:
+            raise UserError("--static_space", f"'{args.space}' is the Space of the other page; give another name")
         static_space = Repository(args.static_space, STATIC_SPACE, private=args.hub_private_repo)
     check_weights(args.weights_folder)
     if args.static_space:

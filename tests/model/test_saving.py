@@ -182,6 +182,15 @@ def test_saving_that_fails_leaves_what_was_there(weights, others, monkeypatch):
     assert {path.name: path.read_bytes() for path in weights.iterdir()} == before
 
 
+def test_a_folder_in_the_way_is_said_before_anything_is_written(weights, others):
+    (weights / "README.md").unlink()
+    (weights / "README.md").mkdir()
+    before = (weights / "model.safetensors").read_bytes()
+    with pytest.raises(IsADirectoryError, match="README.md' is a folder where a file is to be"):
+        Generator.from_pretrained(others).save_pretrained(weights)
+    assert (weights / "model.safetensors").read_bytes() == before
+
+
 def test_a_folder_for_the_hub_has_all_that_it_needs(weights, tmp_path):
     Generator.from_pretrained(weights).save_pretrained(tmp_path / "out", repo_id="you/faces")
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}

@@ -573,6 +573,7 @@ def test_a_broken_discriminator_is_not_published(weights, capsys, kind):
         (["{folder}", "--hub_model_id", ID, "--commit_message", ""], "--commit_message: it is empty; give a value"),
         (["{folder}", "--hub_model_id", ID, "--tag", " "], "--tag: it is empty"),
         (["{folder}", "--hub_model_id", ID, "--space", ""], "--space: it is empty"),
+        (["{folder}", "--space", "me/a", "--static_space", "me/a"], "--static_space: 'me/a' is the Space of the other"),
         (["{folder}", "--space", "faces"], "--space: 'faces' is not 'name/space'"),
         (["{folder}/nowhere", "--hub_model_id", ID], "weights_folder: no folder"),
         (["{folder}/checkpoint", "--card_only"], "weights_folder: no config.json"),
@@ -688,12 +689,22 @@ def test_a_card_edited_by_hand_is_kept(weights):
         ("training.json", "[]", "not a JSON object"),
         ("config.json", "4", "not a JSON object"),
         ("metrics.json", '{"fd": 3.5}', "num_samples and num_reference must stand beside the numbers"),
+        ("README.md", b"\xff\xfe", "it is no text in UTF-8"),
+        ("training.json", '{"dataset": "faces"}', "weights: its JSON files hold what no command here writes"),
+        ("training.json", '{"images_seen": 5, "hours": "x"}', "its JSON files hold what no command here writes"),
+        ("directions.json", '{"sliders": 3}', "its JSON files hold what no command here writes"),
+        ("onnx/measured.json", '{"faces": 3}', "its JSON files hold what no command here writes"),
+        ("losses.png", "x", "losses.png is no picture; remove it or give another folder"),
+        ("directions.safetensors", "x", "directions.safetensors is damaged; remove it or give another folder"),
     ],
 )
-def test_broken_json_is_one_sentence(weights, capsys, name, text, expected):
-    (weights / name).write_text(text)
+def test_broken_files_are_one_sentence(weights, capsys, name, text, expected):
+    (weights / "onnx").mkdir()
+    (weights / "onnx" / "model.onnx").write_bytes(b"")
+    (weights / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     assert publish.main([str(weights), "--card_only"]) == 2
-    assert f"{name}: {expected}" in only_sentence(capsys.readouterr().err.strip())
+    sentence = only_sentence(capsys.readouterr().err.strip())
+    assert expected in sentence and (name in sentence or "its JSON files" in sentence)
 
 
 def test_it_also_runs_from_anywhere(weights, tmp_path):

@@ -4,6 +4,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from PIL import Image
 from safetensors.torch import save_model
 from torch import nn
 
@@ -46,7 +47,7 @@ def save_weights(
 
 
 def check_weights(folder: Path) -> None:
-    """Make sure that a weights folder can be published: what is in it loads, strictly, and is finite.
+    """Make sure that a weights folder can be published: what is in it loads, strictly, numbers are finite.
 
     Raises:
         UserError: it cannot.
@@ -60,11 +61,24 @@ def check_weights(folder: Path) -> None:
     with blame(OPTION):
         read_json(folder / "config.json")
         Generator.from_pretrained(folder)
-    if (folder / DISCRIMINATOR).is_file():
-        try:
-            read_tensors(folder / DISCRIMINATOR)
-        except ValueError:
-            raise UserError(OPTION, f"{DISCRIMINATOR} is damaged; remove it or give another folder") from None
+    check_beside(folder)
+
+
+def check_beside(folder: Path) -> None:
+    """Make sure that what lies beside a generator can be read; UserError if not."""
+    for name in (DISCRIMINATOR, DIRECTION_FILES[0], INDEX):
+        if (folder / name).is_file():
+            try:
+                read_tensors(folder / name)
+            except ValueError:
+                raise UserError(OPTION, f"{name} is damaged; remove it or give another folder") from None
+    for name in (*PICTURE_FILES, DIRECTION_FILES[2]):
+        if (folder / name).is_file():
+            try:
+                with Image.open(folder / name) as picture:
+                    picture.load()
+            except (OSError, SyntaxError, ValueError):
+                raise UserError(OPTION, f"{name} is no picture; remove it or give another folder") from None
 
 
 def check_onnx(folder: Path) -> None:

@@ -89,8 +89,17 @@ def eval_results(rows: list[dict], metrics: dict, reference: str, dataset: str |
 
 
 def make_card(folder: str | Path, repo_id: str | None = None, revision: str | None = None) -> ModelCard:
-    """The card as an object; arguments and errors as in ``write_card``."""
-    folder = Path(folder)
+    """The card as an object; arguments and errors as in ``card_text``."""
+    try:
+        return _fill(Path(folder), repo_id, revision)
+    except UserError:
+        raise
+    except Exception as error:  # numbers and words of other hands in a template can raise almost anything
+        why = f"its JSON files hold what no command here writes ({error}); make them anew or remove them"
+        raise UserError(str(folder), why) from error
+
+
+def _fill(folder: Path, repo_id: str | None, revision: str | None) -> ModelCard:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*")} - set(strangers(folder))
     names = ("config", "training", "metrics", "directions", "onnx/measured")
     known = (read_json(folder / f"{name}.json") if f"{name}.json" in files else {} for name in names)
@@ -153,7 +162,10 @@ def card_text(folder: str | Path, repo_id: str | None = None, revision: str | No
     """
     path = Path(folder) / "README.md"
     if path.exists():
-        old = path.read_text(encoding="utf-8")
+        try:
+            old = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(str(path), f"it is no text in UTF-8 ({error}); mend or remove it") from error
         body = old.rpartition(SEAL.partition("{}")[0])[0]  # "" where there is no seal
         if old != body + _seal(body) and (body or STUB not in old):
             return old  # the seal is the digest of what was written: somebody changed it since
