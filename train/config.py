@@ -111,7 +111,8 @@ class TrainConfig:
                                    "within what was trained", group="Loss", low=0, high=1)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)
-    augment: str = option("color,translation", "of color, translation, cutout, blur; or none", group="Loss", metavar="LIST")
+    augment: str = option("color,translation", "of color, translation, cutout, blur; or none", group="Loss",
+                          metavar="LIST")
 
     max_train_kimg: float = option(2000.0, "length of the training", group="Training", low=0.001)
     train_batch_size: int = option(64, "images per device and step", group="Training", low=2)

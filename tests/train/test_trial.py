@@ -120,6 +120,17 @@ def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_who_takes_a_folder_and_who_checks_it_say_the_same(tmp_path):
+    (tmp_path / "file").touch()
+    folder, told = tmp_path / "file" / "out", []
+    config = TrainConfig(train_data_dir="x", output_dir=str(folder))
+    for take in (lambda: exclusive(folder).__enter__(), lambda: set_up(config)):  # the first process, and the others
+        with pytest.raises(UserError, match="--output_dir: .* cannot be written .*; give another") as error:
+            take()
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
 def test_a_resume_names_all_that_differs_at_once():
     saved = dataclasses.asdict(parse_args(["--train_data_dir", "x", "--preset", "baseline"], "x\n\n"))
     with pytest.raises(UserError) as error:

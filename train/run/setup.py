@@ -14,8 +14,7 @@ from train.config import TrainConfig, require_same_run
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
 from train.gan.first_weights import initialise
-from train.output.files import make_writable
-from train.output.run_folder import refuse_run
+from train.output.run_folder import make_output, refuse_run
 from train.output.weights_folder import DISCRIMINATOR
 from train.release.hub import Repository
 from train.run.checkpoint import candidates, find_checkpoint, saved_config
@@ -36,7 +35,7 @@ def set_up(config: TrainConfig) -> Trainer:
     # What costs nothing to check.
     checkpoint = choose_checkpoint(config)
     if not config.dry_run:
-        check_output(config)
+        make_output(config.run_folder)
     use_cores()
     accelerator = make_accelerator(config)
     if config.compile:
@@ -87,15 +86,6 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
     if checkpoint and (sentence := require_same_run(saved_config(checkpoint), config)) and rank() == 0:
         print(sentence)
     return checkpoint
-
-
-def check_output(config: TrainConfig) -> None:
-    """Make the output folder; UserError where it cannot be written."""
-    try:
-        make_writable(config.run_folder)
-    except OSError as error:
-        sentence = f"'{config.run_folder}' cannot be written ({error.strerror}); give another"
-        raise UserError("--output_dir", sentence) from error
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
