@@ -9,21 +9,19 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import ENV, ROOT, start
+from commands import run as train
 from PIL import Image
 from safetensors.torch import load_file
 
 from train.data.dataset import prepare
 from train.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
-ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 TINY = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --log_kimg 0.1 --sample_kimg 100 --no-dry_run"
-TRAIN = [sys.executable, str(ROOT / "train" / "train.py")]
 KILLS = int(os.environ.get("KILLS", 3))  # KILLS=30 python -m pytest tests/train/test_endurance.py -k kills
 
 
@@ -38,11 +36,6 @@ def options(tmp_path_factory) -> list[str]:
     cache = tmp_path_factory.mktemp("cache")
     prepare(folder, resolution=32, cache_dir=cache)
     return f"--train_data_dir {folder} --cache_dir {cache} {TINY}".split()
-
-
-def train(*arguments: object, **kwargs) -> subprocess.CompletedProcess:
-    command = [*TRAIN, *map(str, arguments)]
-    return subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=300, **kwargs)
 
 
 def torchrun(processes: int, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -72,14 +65,15 @@ def test_kills_at_random_moments_change_nothing(options, tmp_path):
     states, moments, resumed = tmp_path / "killed" / "checkpoints", random.Random(0), set()
     for _ in range(KILLS):
         before = set(states.glob("images-*"))
-        process = subprocess.Popen([*TRAIN, *arguments, "--resume_from_checkpoint", "latest"], env=ENV)
+        process = start(*arguments, "--resume_from_checkpoint", "latest")
         deadline = time.time() + 120
-        while process.poll() is None and set(states.glob("images-*")) <= before:  # each start gets somewhere,
+        while process.is_alive() and set(states.glob("images-*")) <= before:  # each start gets somewhere,
             assert time.time() < deadline
             time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.1))  # then dies anywhere: in a step, a checkpoint, a grid, a line
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         resumed.add(max(states.glob("images-*")).name)
     assert len(resumed) == KILLS
     last = train(*arguments, "--resume_from_checkpoint", "latest")

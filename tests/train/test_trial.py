@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from commands import ENV, ROOT
+from commands import run as train
 from PIL import Image
 from safetensors.torch import load_file
 
 from model import Generator
 from model.hub import load_generator
-from train.config import TrainConfig, changed_options, parse_args, require_same_run
+from train.config import TrainConfig, parse_args
 from train.data.dataset import ImageSet
 from train.directions import main as directions_main
 from train.errors import UserError
@@ -42,12 +44,11 @@ from train.run.interrupt import explained
 from train.run.lock import exclusive
 from train.run.record import other_pictures, plan, public_origin, training_record
 from train.run.run_log import Progress, RunLog, StepStats
+from train.run.same_run import changed_options, require_same_run
 from train.run.setup import build_networks, load_networks, set_up
 from train.to_onnx import main as to_onnx_main
 from train.train import main
 
-ROOT = Path(__file__).resolve().parents[2]
-ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SMALL = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --train_batch_size 8 --log_kimg 0.008"
 
 
@@ -246,11 +247,6 @@ def options(tmp_path_factory) -> list[str]:
         blocks = Image.fromarray(np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8))
         blocks.resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
     return f"--train_data_dir {folder} --cache_dir {tmp_path_factory.mktemp('cache')} {SMALL}".split()
-
-
-def train(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "train/train.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300)
 
 
 def test_the_repository_is_made_after_all_else_was_read(options, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors, tensor_names
-from train.config import TrainConfig, require_same_run
+from train.config import TrainConfig
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
 from train.gan.first_weights import initialise
@@ -20,9 +20,11 @@ from train.release.hub import Repository
 from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
-from train.run.hardware import use_cores
+from train.run.hardware import training_device, use_cores, use_gpu
 from train.run.interrupt import rank
+from train.run.precision import check_precision
 from train.run.record import public_origin
+from train.run.same_run import require_same_run
 from train.run.trainer import Trainer
 
 
@@ -37,7 +39,9 @@ def set_up(config: TrainConfig) -> Trainer:
     if not config.dry_run:
         make_output(config.run_folder)
     use_cores()
+    check_precision(config, training_device())
     accelerator = make_accelerator(config)
+    use_gpu(accelerator.device)
     if config.compile:
         check_compiler(accelerator.device)
     repository = None

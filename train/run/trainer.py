@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from train.output.weights_folder import save_weights
 from train.quality.monitor import Monitor
 from train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from train.run.interrupt import Interrupt
+from train.run.precision import backward, full_precision, scale_separately
 from train.run.record import SKIPPED, other_pictures, plan, skipped_files, training_record
 from train.run.run_log import RunLog, StepStats
 from train.run.watch import diversity
@@ -62,6 +63,7 @@ class Trainer:
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         opt_d = torch.optim.Adam(D.parameters(), lr=config.discriminator_rate, betas=betas, fused=True)
         self.G, self.D, self.opt_g, self.opt_d = accelerator.prepare(G, D, opt_g, opt_d)
+        scale_separately(accelerator, self.opt_g)
         if config.compile:  # in place: names in checkpoints and weights stay as they are
             for network in (G, D):
                 network.compile(dynamic=False)
@@ -135,16 +137,21 @@ class Trainer:
 
             # Update D.
             frozen.requires_grad_(True)
-            with torch.compiler.set_stance("force_eager") if twice else nullcontext():
+            exact = penalize and accelerator.mixed_precision == "fp16"
+            with ExitStack() as exceptions:
+                if twice:
+                    exceptions.enter_context(torch.compiler.set_stance("force_eager"))
+                if exact:
+                    exceptions.enter_context(full_precision(frozen))
                 objective = self.objective.discriminator(D, real, fake, penalize)
-            accelerator.backward(objective.total)
+            backward(accelerator, objective.total, self.opt_d)
             self.opt_d.step()
             self.opt_d.zero_grad()
 
             # Update G; D only passes gradients on.
             frozen.requires_grad_(False)
             loss_g = self.objective.generator(frozen, real, fake)
-            accelerator.backward(loss_g)
+            backward(accelerator, loss_g, self.opt_g)
             self.opt_g.step()
             self.opt_g.zero_grad()
 
