@@ -108,10 +108,10 @@ class TrainConfig:
     loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Loss", choices=LOSSES)
     truncated_part: float = option(0.0, "part of the drawn faces whose z is scaled by 0 to 1, so that truncation stays "
                                    "within what was trained", group="Loss", low=0, high=1)
+    negative_part: float = option(0.0, "part of what D sees as drawn: spoiled real faces", group="Loss", low=0, high=1)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)
-    augment: str = option("color,translation", "of color, translation, cutout, blur; or none", group="Loss",
-                          metavar="LIST")
+    augment: str = option("color,translation", "color, translation, cutout, blur; none", group="Loss", metavar="LIST")
 
     max_train_kimg: float = option(2000.0, "length of the training", group="Training", low=0.001)
     train_batch_size: int = option(64, "images per device and step", group="Training", low=2)

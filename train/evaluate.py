@@ -1,4 +1,4 @@
-"""How good and how varied samples are: Frechet and kernel distance, precision, recall, density and coverage.
+"""How good and how varied samples are: Frechet and kernel distance, precision, recall, density, coverage, a judge.
 
     python -m train.evaluate weights --train_data_dir faces.zip --output weights/metrics.json
     python -m train.evaluate weights --train_data_dir faces.zip --feature_extractor encoder.pt
@@ -7,7 +7,8 @@
 
 Prints one JSON line. Where there are more images than asked for, they are drawn by a fixed seed, whatever their names;
 kernel distance, precision, recall, density and coverage see 5,000 of each side, drawn alike. Numbers of different
-extractors, sample counts or references cannot be compared.
+extractors, sample counts or references cannot be compared. --judge trains a fresh small network to tell real from
+drawn faces (train/quality/two_sample.py): minutes, and the only number here that sees broken ones.
 """
 
 import argparse
@@ -27,9 +28,10 @@ from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError, blame, run
 from train.output.files import read_json, write_json
 from train.output.run_folder import refuse_run
-from train.quality.evaluation import evaluate, require_enough
+from train.quality.evaluation import evaluate, judge, require_enough
 from train.quality.features import load_extractor
 from train.quality.metrics import NEIGHBOURS
+from train.quality.two_sample import LEAST
 
 RANGES = {
     "num_samples": (NEIGHBOURS + 1, 2**32),
@@ -53,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--feature_extractor", metavar="FILE", help="TorchScript module (default: Inception)")
     parser.add_argument("--num_samples", type=int, default=10_000, help="images to draw or read (default: 10000)")
     parser.add_argument("--num_reference", type=int, default=10_000, help="reference images, drawn (default: 10000)")
+    parser.add_argument("--judge", action="store_true", help="also train a judge on up to 8,000 images of each side")
     parser.add_argument("--truncation", type=float, default=1.0, help="scale of z, 0 to 1.5 (default: 1.0)")
     parser.add_argument("--seed", type=int, default=0, help="first of the seeds drawn (default: 0)")
     parser.add_argument("--resolution", type=int, default=64, help="side of stored samples and their reference (64)")
@@ -103,19 +106,16 @@ def measure(args: argparse.Namespace, samples: Generator | ImageSet, resolution:
     else:
         reference = prepare_hub(args.dataset_name, split=args.dataset_split, image_column=args.image_column, **shared)
         require_enough(reference, "--dataset_name")
+    if args.judge:
+        for images in (reference, samples):
+            if isinstance(images, ImageSet):
+                require_enough(images, "--judge", LEAST)
     for remark in reference.remarks:
         print(remark, file=sys.stderr)
-    return evaluate(
-        samples,
-        reference,
-        extractor,
-        num_samples=args.num_samples,
-        num_reference=args.num_reference,
-        truncation=args.truncation,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        cache_dir=args.cache_dir,
-    )
+    drawn = {"truncation": args.truncation, "seed": args.seed, "batch_size": args.batch_size}
+    counts = {"num_samples": args.num_samples, "num_reference": args.num_reference}
+    metrics = evaluate(samples, reference, extractor, **counts, **drawn, cache_dir=args.cache_dir)
+    return metrics | (judge(samples, reference, **drawn, device=args.device) if args.judge else {})
 
 
 def work(args: argparse.Namespace) -> None:

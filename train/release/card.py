@@ -23,6 +23,8 @@ METRICS = {  # key in metrics.json: name, type in the model-index, which way is 
     "recall": ("Recall", "recall", "higher is better"),
     "density": ("Density", "density", "higher is better"),
     "coverage": ("Coverage", "coverage", "higher is better"),
+    "judge_auc": ("Judge's AUC", "judge_auc", "lower is better; 0.5: it cannot tell drawn from real"),
+    "judge_pass": ("Passed by the judge", "judge_pass", "higher is better; 0.95: as real ones"),
     "nearest": ("Nearest distance, over that of real images", "nearest_distance_ratio", "well under 1 means copying"),
 }
 INCEPTION_METRICS = {"fd": ("FID", "fid"), "kid": ("KID", "kid")}  # names that only Inception features may bear

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from train.gan.augment import augment
 from train.gan.ema import EMA
 from train.gan.latents import truncated
 from train.gan.matmuls import use_matmuls
+from train.gan.negatives import spoil
 from train.gan.objective import Objective
 from train.output.files import remove_leftovers, write_text
 from train.output.pictures import GRID_SEEDS, sample_grids, save_image
@@ -133,17 +134,17 @@ class Trainer:
         with accelerator.accumulate(G, D):
             # Draw and augment once; both updates look at the same images.
             fake = augment(G(z), config.augment, draws.uniform)
+            seen_as_fake = fake if not config.negative_part else self.with_negatives(fake, real, draws)
             real = augment(real, config.augment, draws.uniform)
 
             # Update D.
             frozen.requires_grad_(True)
             exact = penalize and accelerator.mixed_precision == "fp16"
-            with ExitStack() as exceptions:
-                if twice:
-                    exceptions.enter_context(torch.compiler.set_stance("force_eager"))
-                if exact:
-                    exceptions.enter_context(full_precision(frozen))
-                objective = self.objective.discriminator(D, real, fake, penalize)
+            with (
+                torch.compiler.set_stance("force_eager") if twice else nullcontext(),
+                full_precision(frozen) if exact else nullcontext(),
+            ):
+                objective = self.objective.discriminator(D, real, seen_as_fake, penalize)
             backward(accelerator, objective.total, self.opt_d)
             self.opt_d.step()
             self.opt_d.zero_grad()
@@ -162,6 +163,12 @@ class Trainer:
             accuracy_fake=objective.accuracy_fake,
             penalty=objective.penalty.detach(),
         )
+
+    def with_negatives(self, fake: Tensor, real: Tensor, draws: Draws) -> Tensor:
+        """Drawn images (N, 3, H, W) of which the first ones are spoiled real ones instead, each of the same place."""
+        n = round(len(fake) * self.config.negative_part)
+        spoiled = augment(spoil(real, draws.uniform), self.config.augment, draws.uniform)
+        return torch.cat([spoiled[:n], fake[n:]])
 
     def due(self, interval_kimg: float) -> bool:
         """Whether the last update crossed a multiple of the interval or the end."""
