@@ -174,8 +174,8 @@ def report_flops(
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train_data_dir", required=True, help="folder or zip of pictures")
-    parser.add_argument("--cache_dir", help="where decoded pictures are kept")
+    parser.add_argument("--train_data_dir", type=os.path.expanduser, required=True, help="folder or zip of pictures")
+    parser.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded pictures are kept")
     parser.add_argument("--steps", type=int, default=20, help="steps of each loop in a round [20]")
     parser.add_argument("--rounds", type=int, default=3, help="rounds [3]")
     parser.add_argument("--train_batch_size", type=int, default=TrainConfig.train_batch_size, help="images a step [64]")

@@ -74,10 +74,14 @@ class TrainConfig:
                             choices=("none", "tensorboard", "trackio", "wandb"))
     dry_run: bool = option(False, "print the plan and stop", group="Output")
 
-    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measures KID on the "
-                                           "way and keeps the best generator", group="Quality", metavar="FILE")
+    metric: str | None = option(None, "measure on the way and keep the generator with the lowest kid or fid, in the "
+                                "features of Inception, which is downloaded", group="Quality", choices=("kid", "fid"))
+    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measure in these instead "
+                                           "(--metric kid if not given)", group="Quality", metavar="FILE")
     metric_kimg: float = option(50.0, "kimg between measurements", group="Quality", low=0.001)
-    metric_samples: int = option(5000, "faces drawn for a measurement", group="Quality", low=100)
+    metric_samples: int = option(5000, "faces drawn for a measurement, against as many pictures, or 10,000; by "
+                                 "--metric fid, 5000 is the protocol called FID5k, 50000 FID50k", group="Quality",
+                                 low=100)
     warn_kimg: float = option(50.0, "kimg before a warning of a stalled training", group="Quality", low=0)
     warn_accuracy: float = option(0.99, "warn when the discriminator is right on more than this part of real and of "
                                   "drawn images", group="Quality", low=0, high=1)
@@ -153,6 +157,11 @@ class TrainConfig:
         if self.dataset_name and is_local_dataset(self.dataset_name):
             private += ("dataset_name",)
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
+
+    @property
+    def best_by(self) -> str | None:
+        """The metric by which the best generator is kept, where quality is measured."""
+        return self.metric or ("kid" if self.feature_extractor else None)
 
     @property
     def discriminator_rate(self) -> float:
@@ -246,7 +255,8 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
     for field in dataclasses.fields(TrainConfig):
-        if field.metadata["metavar"] in ("PATH", "FILE") and given.get(field.name):
+        is_path = field.metadata["metavar"] in ("PATH", "FILE") or field.name == "dataset_name"  # or a Hub id
+        if is_path and given.get(field.name):
             given[field.name] = os.path.expanduser(given[field.name])
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
     if problems := config.problems():

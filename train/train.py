@@ -19,8 +19,8 @@ files in --output_dir:
   skipped.txt          pictures that are not trained on, and why
   reals.png            the first 64 pictures as they were read
   fakes_init.png       what the generator draws before the first step
-  best/, quality.jsonl with --feature_extractor: the generator with the lowest
-                       KID, and all measurements
+  best/, quality.jsonl with --metric or --feature_extractor: the generator with
+                       the lowest KID or FID, and all measurements
 
 keys in metrics.jsonl:
   kimg                 thousand images seen so far, over all processes

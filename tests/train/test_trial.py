@@ -1,8 +1,10 @@
 """What a field trial found in training and measuring: each fault once, on as little as shows it."""
 
+import argparse
 import dataclasses
 import errno
 import fcntl
+import importlib
 import json
 import os
 import select
@@ -160,6 +162,43 @@ def test_home_is_understood_in_every_path(monkeypatch):
     options = ("train_data_dir", "cache_dir", "output_dir", "resume_from_checkpoint", "feature_extractor", "init_from")
     config = parse_args([f"--{name}=~/x" for name in options], "x\n\n")
     assert [getattr(config, name) for name in options] == ["/home/me/x"] * 6
+    assert parse_args(["--dataset_name=~/x"], "x\n\n").dataset_name == "/home/me/x"
+
+
+PATHS = {"weights_folder", "weights", "samples", "train_data_dir", "dataset_name", "feature_extractor", "cache_dir"}
+PATHS |= {"output", "outdir"}
+
+
+@pytest.mark.parametrize("command", ["evaluate", "neighbours", "directions", "publish", "to_onnx", "benchmark", "cli"])
+def test_home_is_understood_in_every_path_of_every_command(command, monkeypatch):
+    """Read from the parser that the command makes."""
+    monkeypatch.setenv("HOME", "/home/me")
+    parsers = []
+
+    def kept(parser: argparse.ArgumentParser, *arguments: object) -> None:
+        parsers.append(parser)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", kept)
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"{'model' if command == 'cli' else 'train'}.{command}").main([])
+    found = 0
+    for parser in parsers:
+        branches = [a.choices.values() for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+        parsers.extend(branch for group in branches for branch in group)
+        for action in parser._actions:
+            assert action.type is not Path, f"{action.dest} leaves ~ as it is"
+            if action.dest in PATHS:
+                assert str(action.type("~/x")) == "/home/me/x", action.dest
+                found += 1
+    assert found
+
+
+def test_a_model_in_the_home_is_loaded(tmp_path, monkeypatch):
+    """MODEL_ID of the page and --model of the command line."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Generator(latent_dim=8, base_channels=4, image_size=32).save_pretrained(tmp_path / "mine")
+    assert load_generator("~/mine").latent_dim == 8
 
 
 def some_data(name: str = "faces", fingerprint: str = "a") -> ImageSet:
@@ -336,7 +375,8 @@ def test_only_what_was_measured_alike_is_compared(tmp_path, monkeypatch, change)
     monkeypatch.setattr("train.quality.monitor.save_weights", lambda *arguments: kept.append(arguments[-1]))
     monkeypatch.setattr("train.quality.monitor.evaluate", lambda *a, **k: line(5.0, **({change: 2} if change else {})))
     monitor = object.__new__(Monitor)
-    monitor.config, monitor.folder, monitor.path = TrainConfig(train_data_dir="x"), tmp_path, tmp_path / "quality.jsonl"
+    monitor.config = TrainConfig(train_data_dir="x", metric="kid")
+    monitor.folder, monitor.path = tmp_path, tmp_path / "quality.jsonl"
     monitor.data = monitor.extractor = None
     monitor.lines = [line(0.1)]
     monitor.measure(None, None, {"kimg": 2})

@@ -37,7 +37,17 @@ def scale_separately(accelerator: Accelerator, optimizer: AcceleratedOptimizer) 
     """
     if accelerator.scaler is not None:
         optimizer.scaler = GradScaler(accelerator.device.type)
-        accelerator.register_for_checkpointing(optimizer.scaler)
+
+
+def scaler_state(optimizer: AcceleratedOptimizer) -> dict:
+    """The scale and its history, for checkpoints; {} without a scaler. Accelerate saves only its own."""
+    return optimizer.scaler.state_dict() if optimizer.scaler else {}
+
+
+def restore_scaler(optimizer: AcceleratedOptimizer, state: dict) -> None:
+    """Go on with what ``scaler_state`` gave; a checkpoint of another precision has none."""
+    if optimizer.scaler and state:
+        optimizer.scaler.load_state_dict(state)
 
 
 def backward(accelerator: Accelerator, loss: Tensor, optimizer: AcceleratedOptimizer) -> None:
