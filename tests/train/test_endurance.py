@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,22 @@ def torchrun(processes: int, *arguments: object, **environment: str) -> subproce
     return subprocess.run(command, env=ENV | environment, capture_output=True, text=True, timeout=300)
 
 
+def ranks(processes: int, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """The same by processes that are forked, as nothing here needs torchrun's watch over them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    words = [*arguments, "--mixed_precision", "no"]
+    others = [
+        start(*words, command="ranks", RANK=str(i), LOCAL_RANK=str(i), **environment) for i in range(1, processes)
+    ]
+    first = train(*words, command="ranks", RANK="0", LOCAL_RANK="0", **environment)
+    for process in others:
+        process.join(60)
+        assert process.exitcode == 0
+    return first
+
+
 def report_of(result: subprocess.CompletedProcess) -> dict:
     assert result.returncode == 0, result.stderr
     return next(json.loads(line) for line in result.stdout.splitlines() if line.startswith("{"))
@@ -93,7 +110,7 @@ def test_kills_at_random_moments_change_nothing(options, tmp_path):
 
 def test_four_processes_draw_their_own_and_stay_equal(options, tmp_path):
     pace = ["--train_batch_size", 4, "--max_train_kimg", 0.8, "--output_dir", tmp_path]
-    report = report_of(torchrun(4, *options, *pace))
+    report = report_of(ranks(4, *options, *pace))
     assert report.pop("losses") and report == {
         "processes": 4, "steps": 50, "equal_parameters": True, "different_z": 1.0, "different_images": 1.0
     }  # fmt: skip
@@ -105,9 +122,7 @@ def test_four_processes_learn_what_one_does(options, tmp_path):
     split, whole = (
         np.array(
             report_of(
-                torchrun(
-                    n, *shared, "--train_batch_size", 16 // n, "--output_dir", tmp_path / f"{n}", NO_BATCH_NORM="1"
-                )
+                ranks(n, *shared, "--train_batch_size", 16 // n, "--output_dir", tmp_path / f"{n}", NO_BATCH_NORM="1")
             )["losses"]
         )
         for n in (4, 1)
@@ -199,8 +214,7 @@ def test_samples_that_look_alike_are_told_once(options, tmp_path):
 
 def test_the_benchmark_compares_the_loops(options):
     arguments = [*options[:4], "--resolution", "32", "--train_batch_size", "8", "--steps", "1", "--rounds", "1"]
-    command = [sys.executable, "-m", "train.benchmark", *arguments, "--workers", "1", "--cold"]
-    result = subprocess.run(command, env=ENV, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    result = train(*arguments, "--workers", "1", "--cold", command="train.benchmark")
     assert result.returncode == 0, result.stderr
     rows = {line.split()[0]: float(line.split()[1]) for line in result.stdout.splitlines() if line.count(".") == 3}
     loops = {"ours", "plain", "bound", "cold"} | ({"library"} if not torch.cuda.is_available() else set())

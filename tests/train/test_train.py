@@ -316,7 +316,8 @@ def error_of(arguments: list, capsys) -> str:
         (["--output_dir", "/proc/nothing"], "--output_dir"),
     ],
 )
-def test_mistakes_get_one_sentence(options, tmp_path, capsys, extra, sentence):
+def test_mistakes_get_one_sentence(options, tmp_path, capsys, monkeypatch, extra, sentence):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # nobody waits for a Hub
     assert sentence in error_of([*options, "--output_dir", tmp_path / "out", *extra], capsys)
 
 
@@ -372,8 +373,8 @@ def test_schedule_and_penalty_interval():
 
 
 @pytest.mark.skipif(not FACES.is_file(), reason=f"the training faces are not there: {FACES}")
-def test_real_faces_train_at_the_released_size(tmp_path):
-    arguments = ["--train_data_dir", FACES, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path / "out"]
+def test_real_faces_train_at_the_released_size(tmp_path, faces_cache):
+    arguments = ["--train_data_dir", FACES, "--cache_dir", faces_cache, "--output_dir", tmp_path / "out"]
     result = launch(*arguments, "--max_train_kimg", "0.256")
     assert result.returncode == 0, result.stderr
     assert "21551 pictures" in result.stdout

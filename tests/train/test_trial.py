@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from commands import ENV, ROOT
+from commands import ENV, ROOT, start
 from commands import run as train
 from PIL import Image
 from safetensors.torch import load_file
@@ -431,20 +431,19 @@ def test_a_signal_while_decoding_leaves_a_sentence_and_no_file(tmp_path, signum,
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
             tmp_path / "data" / f"{i}.png"
         )
-    slow = (
-        "import sys, time, train.data.dataset as d, train.train as t; first = d.decode_picture\n"
-        "def wait(*a, **k): print('decoding', flush=True); time.sleep(1.5); return first(*a, **k)\n"
-        "d.decode_picture = wait; sys.exit(t.main(sys.argv[1:]))"
-    )
     arguments = [*SMALL.split(), "--train_data_dir", tmp_path / "data", "--cache_dir", tmp_path / "cache"]
-    command = [sys.executable, "-c", slow, *map(str, arguments), "--output_dir", str(tmp_path / "out")]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert "decoding" in process.stdout.readline()
-        process.send_signal(signum)
-        error = process.communicate(timeout=100)[1]
-    assert process.returncode == code and "interrupted before the training began" in error and "Traceback" not in error
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    out.touch()
+    err.touch()
+    process = start(*arguments, "--output_dir", tmp_path / "out", command="slow_decoding", out=str(out), err=str(err))
+    deadline = time.time() + 100
+    while "decoding" not in out.read_text():
+        assert time.time() < deadline and process.is_alive(), err.read_text()
+        time.sleep(0.02)
+    os.kill(process.pid, signum)
+    process.join(100)
+    error = err.read_text()
+    assert process.exitcode == code and "interrupted before the training began" in error and "Traceback" not in error
     assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "out").exists()
 
 
