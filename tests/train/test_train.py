@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT.parent / "shared" / "data" / "anime-faces.zip"
 SMALL = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --train_batch_size 8 --log_kimg 0.1"
 PACE = "--sample_kimg 0.1 --checkpointing_kimg 0.1 --max_train_kimg 0.4"
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch"]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -104,10 +104,12 @@ def test_interrupted_and_resumed_equals_undisturbed(finished, options, tmp_path,
         os.killpg(launcher.pid, signum)  # as a terminal does
     else:
         launcher.send_signal(signum)  # the launcher alone, as a scheduler may: its child must notice
-    launcher.wait(60)
+    assert launcher.wait(60) != 0
     while "interrupted at" not in (tmp_path / "log").read_text():
         assert time.time() < deadline, (tmp_path / "log").read_text()
         time.sleep(0.1)
+    log_of_launcher = (tmp_path / "log").read_text()
+    assert ("Traceback" in log_of_launcher) == (signum == signal.SIGINT)  # the launcher's own, as --help says
     assert not (tmp_path / "weights" / "samples.png").exists()  # it did stop early
     assert (tmp_path / "weights" / "model.safetensors").exists()
     result = run(*arguments, "--resume_from_checkpoint", "latest")

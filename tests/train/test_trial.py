@@ -470,8 +470,18 @@ def test_the_page_and_all_who_load_name_a_runs_weights(tmp_path):
         load_generator(tmp_path)
 
 
-def test_the_help_promises_no_exit_status_that_the_launcher_swallows(capsys):
+@pytest.mark.parametrize("quiet", [True, False])
+def test_the_launcher_does_to_a_sentence_what_the_help_says(quiet, capsys):
+    """The last line is the sentence with --quiet, the command of the README; without it the launcher has its say."""
+    words = [*(["--quiet"] if quiet else []), ROOT / "train" / "train.py", "--train_data_dir", "/nowhere"]
+    result = train(*words, "--output_dir", "/proc/x", command="accelerate.commands.launch")
+    sentence = "train.py: --output_dir: '/proc/x' cannot be written (No such file or directory); give another"
+    assert result.returncode == 1 and sentence in result.stderr.splitlines()
+    assert ("Traceback" not in result.stderr and result.stderr.splitlines()[-1] == sentence) == quiet
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "accelerate launch makes 1 of all but 0" in text and "python train/train.py" in text
+    assert "accelerate launch makes 1 of all but 0, and adds a traceback of its own where --quiet does not" in text
+    assert "python train/train.py is the same training without either" in text
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("accelerate launch") == readme.count("accelerate launch --quiet")
