@@ -16,6 +16,7 @@ A Space that is published together with its model is pinned to that very commit.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,11 +93,12 @@ def show(plan: Plan, folder: Path) -> None:
         show_files(static_files(folder, Path("onnxruntime-web")), f"spaces/{plan.static_space.id}")
 
 
-def show_files(files: dict[str, Path], repo_id: str) -> None:
+def show_files(files: Mapping[str, Path | bytes], repo_id: str) -> None:
     """Bytes (those of a card still to be written are not known) and names."""
     print(f"{repo_id}:")
-    for name, path in files.items():
-        print(f"{path.stat().st_size if path.exists() else 'new':>12}  {name}")
+    for name, file in files.items():
+        size = len(file) if isinstance(file, bytes) else file.stat().st_size if file.exists() else "new"
+        print(f"{size:>12}  {name}")
 
 
 def upload(plan: Plan, folder: Path, message: str, command: list[str]) -> None:

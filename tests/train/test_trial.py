@@ -40,6 +40,7 @@ from train.quality.features import Extractor
 from train.quality.metrics import kid, manifold_metrics
 from train.quality.monitor import Monitor
 from train.release.card import make_card
+from train.release.model_repo import model_files
 from train.run.checkpoint import checkpoints, find_checkpoint, save_checkpoint
 from train.run.hardware import cores
 from train.run.interrupt import explained
@@ -237,6 +238,28 @@ def test_the_card_of_an_older_record_keeps_folders_to_itself(tmp_path, name):
     (tmp_path / "training.json").write_text(json.dumps(training))
     card = make_card(tmp_path, "me/x")
     assert name not in str(card) and card.data.datasets is None and "faces: 3 images" in str(card)
+
+
+def test_no_folder_of_an_older_record_is_published(tmp_path):
+    """Whatever the key: what begins at a disk, at home or here is its last part; options that are places go."""
+    generator = Generator(latent_dim=8, base_channels=4, image_size=32)
+    generator.save_pretrained(tmp_path)
+    paths = ["/home/me/secret/faces.zip", "~/secret/faces.zip", "../secret/faces.zip", "C:\\secret\\faces.zip"]
+    places = dict.fromkeys(("train_data_dir", "cache_dir", "output_dir", "init_from", "feature_extractor"), paths[0])
+    training = {"kimg": 5, "config": places | {"loss": "rp", "dataset_name": paths[1]}, "dataset": {"name": paths[2]}}
+    training |= {"history": [{"name": path} for path in paths], "note": "and/or, a / b, https://x.org/secret-free"}
+    metrics = {"reference": paths[3], "feature_extractor": "encoder.pt", "kid": 0.5}
+    for name, data in (("training", training), ("metrics", metrics)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+    published = {name: json.loads(file) for name, file in model_files(tmp_path).items() if isinstance(file, bytes)
+                 and name in ("training.json", "metrics.json")}  # fmt: skip
+    text = json.dumps(published)
+    assert "secret/" not in text and "secret\\" not in text and "home" not in text
+    assert published["training.json"] == {"kimg": 5, "config": {"loss": "rp", "dataset_name": "faces.zip"},
+        "dataset": {"name": "faces.zip"}, "history": [{"name": "faces.zip"}] * 4, "note": training["note"]}  # fmt: skip
+    assert published["metrics.json"] == metrics | {"reference": "faces.zip"}
+    (tmp_path / "training.json").write_text('{ "kimg": 5 }')
+    assert model_files(tmp_path)["training.json"] == b'{ "kimg": 5 }'  # as it is where nothing is private
 
 
 def test_the_plan_counts_what_it_does_not_show_and_what_is_left():

@@ -20,6 +20,7 @@ from train.output.weights_folder import (
 )
 from train.release.card import write_card
 from train.release.hub import Repository
+from train.release.public import public_record
 
 ROOT = Path(__file__).resolve().parents[2]
 HUB_FILES = Path(__file__).with_name("hub_files")  # what goes to the Hub as it is
@@ -30,13 +31,16 @@ UPLOADED = (*GENERATOR_FILES, DISCRIMINATOR, "README.md", *PICTURE_FILES, *TRAIN
 MESSAGE = "Upload the generator"
 
 
-def model_files(folder: Path) -> dict[str, Path]:
+def model_files(folder: Path) -> dict[str, Path | bytes]:
     """What a model repository consists of: names there, and the files here; the card may yet have to be written.
 
     Raises:
         UserError: ONNX files are missing or of other weights.
     """
-    files = {name: folder / name for name in UPLOADED if (folder / name).is_file() or name == "README.md"}
+    files: dict[str, Path | bytes] = {
+        name: folder / name for name in UPLOADED if (folder / name).is_file() or name == "README.md"
+    }
+    files |= {name: public_record(folder / name) for name in TRAINING_FILES if name in files}
     if (folder / ONNX_MODELS[0]).is_file():
         check_onnx(folder)
         files |= {name: folder / name for name in ONNX_FILES}
@@ -46,7 +50,7 @@ def model_files(folder: Path) -> dict[str, Path]:
     return files | {f"{PACKAGE}/{path.name}": path for path in sorted((ROOT / "model").glob("*.py"))}
 
 
-def upload_model(repository: Repository, files: dict[str, Path], message: str = MESSAGE) -> CommitInfo:
+def upload_model(repository: Repository, files: dict[str, Path | bytes], message: str = MESSAGE) -> CommitInfo:
     """Upload ``model_files`` in one commit; where nothing has changed, none is made.
 
     Raises:
