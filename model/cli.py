@@ -32,6 +32,7 @@ from PIL import Image
 
 from . import films, output
 from .drawing import check_device
+from .files import local_path
 from .generator import Generator
 from .hub import load_generator
 from .names import seed_of
@@ -96,11 +97,13 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     draw = commands.add_parser("draw", help="the faces of seeds, as files, an archive or a contact sheet")
     draw.add_argument("--seeds", type=seed_ranges, required=True, help="such as 0-63,100")
-    draw.add_argument("--outdir", type=Path, help="folder for seed-N files; faces that lie there are not drawn again")
-    draw.add_argument("--grid", type=Path, help=f"contact sheet: a file that ends in {', '.join(GRIDS)}")
+    draw.add_argument(
+        "--outdir", type=local_path, help="folder for seed-N files; faces that lie there are not drawn again"
+    )
+    draw.add_argument("--grid", type=local_path, help=f"contact sheet: a file that ends in {', '.join(GRIDS)}")
     draw.add_argument("--format", choices=output.FORMATS, default="png", help="of the files; npz is one (default: png)")
     film = commands.add_parser("film", help="from face to face")
-    film.add_argument("output", type=Path, help=f"file that ends in {', '.join(films.SUFFIXES)}")
+    film.add_argument("output", type=local_path, help=f"file that ends in {', '.join(films.SUFFIXES)}")
     film.add_argument("--seeds", type=seed_ranges, required=True, help="the faces to pass, such as 1,2,3")
     film.add_argument("--frames", type=whole_number(1, 1000), default=60, help="from face to face (default: 60)")
     film.add_argument("--fps", type=whole_number(1, 60), default=20, help="frames a second (default: 20)")
@@ -108,7 +111,7 @@ def build_parser() -> Parser:
     film.add_argument("--grid", type=cells, default=(1, 1), help="films side by side, such as 4x2; seeds are dealt out")
     name = commands.add_parser("name", help="the seeds of names and, with --outdir, their faces")
     name.add_argument("names", nargs="+", help="any text; the same name is the same face everywhere")
-    name.add_argument("--outdir", type=Path, help="folder for the faces")
+    name.add_argument("--outdir", type=local_path, help="folder for the faces")
     for command in (draw, film, name):
         command.add_argument("--model", default="weights", help="folder, or id on the Hub (default: weights)")
         command.add_argument("--revision", help="branch, tag or commit on the Hub")

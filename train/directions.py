@@ -22,6 +22,7 @@ from safetensors.torch import save as to_safetensors
 
 from model import Generator, image_grid, latents_from_seeds
 from model.directions import DIRECTIONS, weights_digest
+from model.files import local_path
 from model.hub import load_generator
 from train.errors import UserError, blame, run
 from train.output.files import write_bytes, write_json
@@ -90,7 +91,7 @@ def work(folder: Path, samples: int) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights_folder", type=Path, help="folder with model.safetensors and config.json")
+    parser.add_argument("weights_folder", type=local_path, help="folder with model.safetensors and config.json")
     parser.add_argument("--num_samples", type=int, default=4096, help="faces to find directions from (default: 4096)")
     args = parser.parse_args(argv)
     return run(partial(work, args.weights_folder, args.num_samples), parser)

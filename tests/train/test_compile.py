@@ -1,19 +1,16 @@
 """--compile: trains as without it, resumes exactly, leaves the same files, and says so where there is no compiler."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run as train
 from PIL import Image
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --train_batch_size 8 --mixed_precision no"
 PACE = "--log_kimg 0.1 --sample_kimg 0.1 --checkpointing_kimg 0.1 --lr_schedule constant"
 CAN_COMPILE = shutil.which("g++") and Path(sysconfig.get_paths()["include"], "Python.h").is_file()
@@ -27,12 +24,6 @@ def options(tmp_path_factory) -> list[str]:
         blocks = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
         blocks.resize((32, 32), Image.BICUBIC).save(folder / f"{i}.png")
     return f"--train_data_dir {folder} --cache_dir {tmp_path_factory.mktemp('cache')} {SMALL} {PACE}".split()
-
-
-def train(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "train" / "train.py"), *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | environment
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_compiled_training_equals_the_eager_one(options, tmp_path):
