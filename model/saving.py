@@ -118,6 +118,7 @@ class SavedOnHub(PyTorchModelHubMixin):
         Returns:
             The address of the commit.
         """
+        branch = branch or None
         api = HfApi(token=token)
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if branch and not create_pr and not branch.startswith("refs/"):
@@ -190,7 +191,11 @@ def put(new: Path, folder: Path) -> None:
 
 
 def add_for_the_hub(generator: "Generator", folder: Path) -> None:
-    """Write what only a repository needs: the package, as a wheel too, and samples.png and interpolation.png."""
+    """Write what only a repository needs: the package, as a wheel too, and samples.png and interpolation.png.
+
+    Drawn by what lies in ``folder``: whoever loads that gets float32, however the weights are stored.
+    """
+    generator = type(generator).from_pretrained(folder)
     (folder / wheel_name()).write_bytes(make_wheel())
     (folder / PACKAGE).mkdir()
     for path in Path(__file__).parent.glob("*.py"):
