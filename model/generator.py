@@ -15,7 +15,7 @@ from .blocks import MappingNetwork, with_blocks
 from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
-from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
+from .files import CONFIG_BYTES, check_source, fetch, most_bytes, read_config, read_tensors
 from .sampling import check_latents, latents_from_seeds, to_images, truncate
 from .saving import SavedOnHub
 
@@ -188,6 +188,7 @@ class Generator(
         # pickle, which can run code. Here every file must fit its config before memory is taken for it.
         if strict is not True:
             raise ValueError("strict: weights that fit in part only are not loaded; leave it out or give True")
+        check_source(pretrained_model_name_or_path, revision, token, config)
         names, device = list(inspect.signature(cls.__init__).parameters)[1:], check_device(map_location)
         for name in model_kwargs.keys() - set(names):
             raise ValueError(f"{name}: not an option of from_pretrained; those of the networks are {', '.join(names)}")

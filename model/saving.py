@@ -118,6 +118,7 @@ class SavedOnHub(PyTorchModelHubMixin):
         Returns:
             The address of the commit.
         """
+        branch = branch or None
         api = HfApi(token=token)
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if branch and not create_pr and not branch.startswith("refs/"):
@@ -130,25 +131,25 @@ class SavedOnHub(PyTorchModelHubMixin):
                 "allow_patterns": allow_patterns,
                 "ignore_patterns": [*as_list(ignore_patterns), *[CARD] * kept],
             }
-            commit = api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                commit_message=commit_message,
-                revision=branch,
-                create_pr=create_pr,
-                delete_patterns=[*as_list(delete_patterns), *gone],
-                **patterns,
-            )
+            where: dict[str, Any] = {
+                "repo_id": repo_id,
+                "folder_path": folder,
+                "revision": branch,
+                "create_pr": create_pr,
+            }
+            gone += as_list(delete_patterns)
+            commit = api.upload_folder(**where, commit_message=commit_message, delete_patterns=gone, **patterns)
         if commit.pr_revision and list(filter_repo_objects([CARD], **patterns)):  # only now it is known where it lies
             card = {"repo_id": repo_id, "revision": commit.pr_revision} | (model_card_kwargs or {})
-            api.upload_file(
-                path_or_fileobj=str(self.generate_model_card(**card)).encode(),
-                path_in_repo=CARD,
-                repo_id=repo_id,
-                revision=commit.pr_revision,
-                commit_message="The card loads from this pull request",
-            )
+            replace_card(api, repo_id, commit.pr_revision, self.generate_model_card(**card))
         return commit
+
+
+def replace_card(api: HfApi, repo_id: str, pull_request: str, card: ModelCard) -> None:
+    """Put a card that loads from a pull request into it."""
+    options: dict[str, Any] = {"path_in_repo": CARD, "repo_id": repo_id, "revision": pull_request}
+    message = "The card loads from this pull request"
+    api.upload_file(path_or_fileobj=str(card).encode(), commit_message=message, **options)
 
 
 def belongs(name: str, names: tuple[str, ...]) -> bool:
@@ -190,7 +191,11 @@ def put(new: Path, folder: Path) -> None:
 
 
 def add_for_the_hub(generator: "Generator", folder: Path) -> None:
-    """Write what only a repository needs: the package, as a wheel too, and samples.png and interpolation.png."""
+    """Write what only a repository needs: the package, as a wheel too, and samples.png and interpolation.png.
+
+    Drawn by what lies in ``folder``: whoever loads that gets float32, however the weights are stored.
+    """
+    generator = type(generator).from_pretrained(folder)
     (folder / wheel_name()).write_bytes(make_wheel())
     (folder / PACKAGE).mkdir()
     for path in Path(__file__).parent.glob("*.py"):

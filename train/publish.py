@@ -71,6 +71,8 @@ def plan(args: argparse.Namespace) -> Plan:
     for name, value in vars(args).items():
         if isinstance(value, str) and not value.strip():
             raise UserError(f"--{name}", "it is empty; give a value, or leave the option out")
+    if args.card_only and args.dry_run:
+        raise UserError("--dry_run", "it writes nothing; leave out --card_only")
     if not (args.hub_model_id or args.space or args.static_space or args.card_only):
         raise UserError("--hub_model_id", "give the repository to upload to, as name/model")
     model = space = static_space = None
@@ -90,10 +92,10 @@ def plan(args: argparse.Namespace) -> Plan:
     return Plan(model, space, static_space)
 
 
-def renew_card(folder: Path, repo_id: str | None) -> Path:
-    """Write the card; UserError where that is impossible."""
+def renew_card(folder: Path, repository: Repository | None) -> Path:
+    """Write the card, as it will lie in ``repository``; UserError where that is impossible."""
     try:
-        return write_card(folder, repo_id)
+        return write_card(folder, repository.id, branch(repository)) if repository else write_card(folder)
     except OSError as error:
         raise UserError("weights_folder", f"the card cannot be written ({error.strerror})") from error
 
@@ -144,7 +146,7 @@ def work(args: argparse.Namespace, command: list[str]) -> None:
     checked = plan(args)
     warn_of_strangers(args.weights_folder)
     if args.card_only:
-        print(renew_card(args.weights_folder, args.hub_model_id))
+        print(renew_card(args.weights_folder, checked.model))
     elif args.dry_run:
         show(checked, args.weights_folder)
     else:

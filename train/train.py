@@ -37,7 +37,7 @@ keys in metrics.jsonl:
                        what to change}
 
 environment:
-  HF_TOKEN             for --push_to_hub and private datasets
+  HF_TOKEN             for --push_to_hub, --push_checkpoints, private datasets
   WANDB_MODE=offline   --report_to wandb without an account
   TRACKIO_DIR          where trackio keeps its record, if not in --output_dir
   OMP_NUM_THREADS      threads on a CPU, instead of one per core

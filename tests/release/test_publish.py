@@ -575,6 +575,7 @@ def test_a_broken_discriminator_is_not_published(weights, capsys, kind):
         (["{folder}", "--hub_model_id", ID, "--commit_message", ""], "--commit_message: it is empty; give a value"),
         (["{folder}", "--hub_model_id", ID, "--tag", " "], "--tag: it is empty"),
         (["{folder}", "--hub_model_id", ID, "--space", ""], "--space: it is empty"),
+        (["{folder}", "--card_only", "--dry_run"], "--dry_run: it writes nothing; leave out --card_only"),
         (["{folder}", "--space", "me/a", "--static_space", "me/a"], "--static_space: 'me/a' is the Space of the other"),
         (["{folder}", "--space", "faces"], "--space: 'faces' is not 'name/space'"),
         (["{folder}/nowhere", "--hub_model_id", ID], "weights_folder: no folder"),
@@ -658,6 +659,11 @@ def test_both_cards_tell_the_hub_the_same_and_from_one_copy(weights):
     assert [path.name for path in sources if '"image-generation"' in path.read_text()] == ["card.py"]
 
 
+def test_a_card_for_a_branch_is_written_for_it(weights, capsys):
+    assert publish.main([str(weights), "--card_only", "--hub_model_id", ID, "--hub_revision", "next"]) == 0
+    assert 'from_pretrained("me/anime-dcgan", revision="next")' in (weights / "README.md").read_text()
+
+
 def test_only_inception_makes_an_fid(weights):
     def kinds() -> dict[str, float]:
         return {result.metric_type: result.metric_value for result in make_card(weights).data.eval_results}
@@ -691,7 +697,7 @@ def test_a_card_edited_by_hand_is_kept(weights):
         ("training.json", "[]", "not a JSON object"),
         ("config.json", "4", "not a JSON object"),
         ("metrics.json", '{"fd": 3.5}', "num_samples and num_reference must stand beside the numbers"),
-        ("README.md", b"\xff\xfe", "it is no text in UTF-8"),
+        ("README.md", b"\xff\xfe", "it cannot be read as text in UTF-8"),
         ("training.json", '{"dataset": "faces"}', "weights: its JSON files hold what no command here writes"),
         ("training.json", '{"images_seen": 5, "hours": "x"}', "its JSON files hold what no command here writes"),
         ("directions.json", '{"sliders": 3}', "its JSON files hold what no command here writes"),

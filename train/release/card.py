@@ -165,7 +165,7 @@ def card_text(folder: str | Path, repo_id: str | None = None, revision: str | No
         try:
             old = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(str(path), f"it is no text in UTF-8 ({error}); mend or remove it") from error
+            raise UserError(str(path), f"it cannot be read as text in UTF-8 ({error}); mend or remove it") from error
         body = old.rpartition(SEAL.partition("{}")[0])[0]  # "" where there is no seal
         if old != body + _seal(body) and (body or STUB not in old):
             return old  # the seal is the digest of what was written: somebody changed it since
@@ -173,9 +173,9 @@ def card_text(folder: str | Path, repo_id: str | None = None, revision: str | No
     return body + _seal(body)
 
 
-def write_card(folder: str | Path, repo_id: str | None = None) -> Path:
+def write_card(folder: str | Path, repo_id: str | None = None, revision: str | None = None) -> Path:
     """Write ``card_text`` into a weights folder as README.md; one that was edited by hand is left as it is."""
-    path, text = Path(folder) / "README.md", card_text(folder, repo_id)
+    path, text = Path(folder) / "README.md", card_text(folder, repo_id, revision)
     if not (path.exists() and path.read_text(encoding="utf-8") == text):
         write_text(text, path)
     return path
