@@ -133,8 +133,9 @@ class TrainConfig:
     ema_rampup: float = option(0.05, "early half-life as a part of the images seen", group="Training", low=0)
     seed: int = option(0, "makes a run repeatable", group="Training", low=0, high=2**32 - 1)
 
-    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it; fp16 (with scaled "
-                                  "gradients) is for CUDA GPUs that have none, such as the T4", group="Speed",
+    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it, else float32, as on "
+                                  "Apple's GPUs; fp16, with scaled gradients, is for CUDA GPUs that have none, such as "
+                                  "the T4", group="Speed",
                                   choices=("auto", "no", "bf16", "fp16"))
     compile: bool = option(False, "make machine code of the networks with torch.compile: up to minutes at the start, "
                            "then faster steps; needs a C++ compiler", group="Speed")

@@ -59,7 +59,7 @@ def copied(stage: str, folder: Path) -> Path:
         for name in sources:
             source, place = ROOT / name, folder / target
             if source.is_dir():
-                shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
             else:
                 place.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, place)
