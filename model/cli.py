@@ -1,7 +1,7 @@
 """Draw faces from a shell.
 
     anime-dcgan draw --seeds 0-63,100 --truncation 0.8 --outdir faces
-    anime-dcgan draw --seeds 0-63 --grid sheet.png --size 128
+    anime-dcgan draw --seeds 0-63 --grid sheet.png --size 256 --style sharp
     anime-dcgan draw --seeds 0-9999 --format npz --outdir faces --model you/anime-dcgan --revision v1
     anime-dcgan film --seeds 1,2,3 --frames 60 --loop out.mp4
     anime-dcgan film --seeds 0-15 --grid 4x2 out.webp
@@ -31,6 +31,7 @@ from PIL import Image
 
 from . import __version__, films, output
 from .drawing import check_device
+from .enlarging import STYLES, check_style
 from .generator import Generator
 from .hub import load_generator
 from .names import seed_of
@@ -115,12 +116,13 @@ def build_parser() -> Parser:
         command.add_argument("--truncation", type=truncation, default=1.0, help="0 (pale) to 1.5 (default: 1)")
         side = "of a face (default: the model's; film: 256)"
         command.add_argument("--size", type=whole_number(1, MAX_SIDE), help=f"pixels {side}")
-        command.add_argument("--style", choices=output.STYLES, default="smooth", help="of enlarging (default: smooth)")
+        command.add_argument("--style", choices=STYLES, default="smooth", help="of enlarging (default: smooth)")
     return parser
 
 
 def load(args: argparse.Namespace) -> tuple[Generator, output.Plan]:
     """The generator of --model on --device, and how it is to draw files; ValueError, one sentence, if it fails."""
+    check_style(args.style)
     fallback = "cuda" if torch.cuda.is_available() else "cpu"
     device = check_device(fallback if args.device == "auto" else args.device)
     generator = load_generator(args.model, args.revision)
@@ -187,7 +189,7 @@ def run_film(args: argparse.Namespace) -> None:
     generator, _ = load(args)
     z = films.film_latents(generator, list(chain(*args.seeds)), columns * rows, args.frames, args.loop)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    drawn = films.film_frames(generator, z, columns, args.truncation, size, output.STYLES[args.style], args.batch_size)
+    drawn = films.film_frames(generator, z, columns, args.truncation, size, args.style, args.batch_size)
     with progress_bar(len(z), "frame") as bar:
         films.write_film(_counted(drawn, bar), args.output, args.fps)
     print(f"{args.output}: {len(z)} frames, {len(z) / args.fps:.1f} s")
