@@ -36,9 +36,10 @@ from page import ROOT, Page
 
 from model import Generator, interpolate, latents_from_seeds
 from model.directions import Directions
+from model.enlarging import enlarge as enlarged
 from model.page.animation import to_gif, to_mp4, to_png
 from model.page.explore import latent_to_code, latents_around
-from model.page.studio import ENLARGEMENTS, FRAMES_PER_SECOND, LARGE, STRIP, WAY_FRAMES
+from model.page.studio import ENLARGEMENTS, FRAMES_PER_SECOND, STRIP, WAY_FRAMES
 from model.sampling import MAX_SEED, image_grid
 
 MODELS = {config.parent.name: config.parent for config in sorted(ROOT.glob("weights/*/config.json"))}
@@ -140,8 +141,8 @@ class Oracle:
         draw, latent_dim = self.generator.generate, self.generator.latent_dim
         if endpoint == "/seed":
             seed, truncation, enlarge = values
-            face, resampling = draw([seed], truncation=truncation)[0], ENLARGEMENTS[enlarge]
-            return to_png(face if resampling is None else face.resize((LARGE, LARGE), resampling))
+            face, style = draw([seed], truncation=truncation)[0], ENLARGEMENTS[enlarge]
+            return to_png(face if style is None else enlarged(face, style[1], style[0]))
         if endpoint == "/strip":
             faces = [draw(values, truncation=truncation)[0] for truncation in STRIP]
             return self.album(faces, [f"{truncation:g}" for truncation in STRIP])
