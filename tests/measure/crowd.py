@@ -33,6 +33,7 @@ if __name__ == "__main__":
     sys.path[1:1] = map(str, (tests.parent, tests / "support"))
 
 from page import ROOT, Page
+from PIL import Image
 
 from model import Generator, interpolate, latents_from_seeds
 from model.directions import Directions
@@ -211,15 +212,20 @@ class Crowd:
         """Compare the answers with what they should have been; what is not the same is a fault."""
         oracles = {name: Oracle(weights) for name, weights in {"": ROOT / "weights", **MODELS}.items()}
         for endpoint, (*values, model), result in self.answers:
-            if plain(result) != oracles[model].answer(endpoint, values):
+            if plain(result) != plain(oracles[model].answer(endpoint, values)):
                 self.faults.append(f"{endpoint} {values} {model}: a wrong answer")
 
 
 def plain(result: object) -> object:
-    """``result`` without what says nothing about the pictures: a video's subtitles."""
+    """``result`` with the pixels of each PNG, and without a video's subtitles."""
     if isinstance(result, list):
         return [plain(value) for value in result]
-    return result["video"] if isinstance(result, dict) and "video" in result else result
+    if isinstance(result, dict):
+        return result["video"] if "video" in result else {key: plain(value) for key, value in result.items()}
+    if isinstance(result, bytes) and result.startswith(b"\x89PNG"):
+        with Image.open(io.BytesIO(result)) as image:
+            return image.size, image.tobytes()
+    return result
 
 
 def crowd(page: Page, clients: int, seconds: float, requests: int = 0) -> Crowd:
