@@ -12,7 +12,6 @@ The same command again goes on where it was interrupted. python -m anime_dcgan i
 
 import argparse
 import errno
-import hashlib
 import re
 import signal
 import sys
@@ -126,16 +125,14 @@ def load(args: argparse.Namespace) -> tuple[Generator, output.Plan]:
     fallback = "cuda" if torch.cuda.is_available() else "cpu"
     device = check_device(fallback if args.device == "auto" else args.device)
     generator = load_generator(args.model, args.revision)
-    digest, model, revision = hashlib.sha256(), None, None
-    for value in generator.state_dict().values():
-        digest.update(value.numpy().tobytes())
+    model, revision = None, None
     if not Path(args.model).is_dir():
         config = hf_hub_download(args.model, CONFIG_NAME, revision=args.revision, local_files_only=True)
         model, revision = args.model, Path(config).parent.name  # the commit
     size = args.size or generator.image_size
     style = args.style if size != generator.image_size else "none"
     format = getattr(args, "format", "png")
-    plan = output.Plan(digest.hexdigest(), args.truncation, size, style, format, model, revision)
+    plan = output.Plan(generator.weights_sha256(), args.truncation, size, style, format, model, revision)
     return generator.to(device), plan
 
 
