@@ -5,6 +5,7 @@
     anime-dcgan draw --seeds 0-9999 --format npz --outdir faces --model you/anime-dcgan --revision v1
     anime-dcgan film --seeds 1,2,3 --frames 60 --loop out.mp4
     anime-dcgan film --seeds 0-15 --grid 4x2 out.webp
+    anime-dcgan find --wish "green hair" --wish "light background" --outdir faces
     anime-dcgan name alice bob --outdir faces
 
 The same command again goes on where it was interrupted. python -m anime_dcgan is the same program.
@@ -26,11 +27,13 @@ from typing import Any, NoReturn
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME
+from huggingface_hub.errors import EntryNotFoundError
 from PIL import Image
 
 from . import __version__, films, output
 from .drawing import check_device
 from .enlarging import STYLES, check_style
+from .finding import FACES, FaceIndex
 from .generator import Generator
 from .hub import load_generator
 from .names import seed_of
@@ -104,10 +107,14 @@ def build_parser() -> Parser:
     film.add_argument("--fps", type=whole_number(1, 60), default=20, help="frames a second (default: 20)")
     film.add_argument("--loop", action="store_true", help="end with the way back to the first face")
     film.add_argument("--grid", type=cells, default=(1, 1), help="films side by side, such as 4x2; seeds are dealt out")
+    find = commands.add_parser("find", help="seeds of faces by wish and, with --outdir, their faces")
+    find.add_argument("--wish", action="append", required=True, help="such as 'green hair'; several are wished at once")
+    find.add_argument("--count", type=whole_number(1, 1000), default=25, help="faces (default: 25)")
+    find.add_argument("--outdir", type=Path, help="folder for the faces")
     name = commands.add_parser("name", help="the seeds of names and, with --outdir, their faces")
     name.add_argument("names", nargs="+", help="any text; the same name is the same face everywhere")
     name.add_argument("--outdir", type=Path, help="folder for the faces")
-    for command in (draw, film, name):
+    for command in (draw, film, find, name):
         command.add_argument("--model", default="weights", help="folder, or id on the Hub (default: weights)")
         command.add_argument("--revision", help="branch, tag or commit on the Hub")
         command.add_argument("--device", default="auto", help="such as cpu or cuda (default: a GPU if there is one)")
@@ -209,7 +216,21 @@ def run_name(args: argparse.Namespace) -> None:
         print(f"{name}\t{seed}{where}")
 
 
-COMMANDS = {"draw": run_draw, "film": run_film, "name": run_name}
+def run_find(args: argparse.Namespace) -> None:
+    """The seeds of wishes, the nearest first, and their faces."""
+    generator, plan = load(args)
+    folder = Path(args.model)
+    if not folder.is_dir():
+        with suppress(EntryNotFoundError):
+            folder = Path(hf_hub_download(args.model, FACES, revision=args.revision)).parent
+    seeds = FaceIndex.load(folder).find(args.wish, args.count)
+    if args.outdir:
+        draw_faces(generator, [range(seed, seed + 1) for seed in seeds], args.outdir, plan, args.batch_size)
+    for seed in seeds:
+        print(f"{seed}\t{output.face_file(args.outdir, seed, plan)}" if args.outdir else seed)
+
+
+COMMANDS = {"draw": run_draw, "film": run_film, "find": run_find, "name": run_name}
 
 
 def main(argv: list[str] | None = None) -> int:

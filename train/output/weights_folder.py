@@ -18,7 +18,7 @@ OPTION = "weights_folder"
 DISCRIMINATOR = "discriminator.safetensors"  # for fine-tuning
 GENERATOR_FILES = ("config.json", "model.safetensors")
 PICTURE_FILES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
-DIRECTION_FILES = ("directions.safetensors", "directions.json", "directions.png")
+DIRECTION_FILES = ("directions.safetensors", "directions.json", "directions.png", "faces.safetensors")
 ONNX_MODELS = ("onnx/model.onnx", "onnx/model_fp16.onnx")
 ONNX_FILES = (*ONNX_MODELS, "onnx/latents.json", "onnx/measured.json")
 
