@@ -37,6 +37,7 @@ from gradio.context import LocalContext
 from starlette.middleware import Middleware
 
 from model.hub import LoadError
+from model.page.addresses import Addresses
 from model.page.audience import Audience
 from model.page.cache import MAX_BYTES, FileCache
 from model.page.calls import Endpoint, Endpoints, Parameter
@@ -68,7 +69,8 @@ SESSIONS = 50  # that Gradio keeps, 0.2 MB each; the page needs none, and plain 
 DRAWINGS = 4  # at a time, first come first served, whatever they are of: in a crowd all wait alike
 FIRST_FACE, FIRST_PATH = 63, "63, 27, 18"  # what the page opens with
 INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
-SIZES = [("Original size", "none"), (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
+SIZES = [("Original size", "none"), ("Sharp, 256", "sharp-256"), ("Sharp, 512", "sharp")]
+SIZES += [(f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
 
 
 # What the page draws with.
@@ -666,7 +668,7 @@ def serve() -> None:
     fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
     gate = Middleware(Gate, files=files(), endpoints=endpoints(page), audience=AUDIENCE)
     page.launch(
-        app_kwargs={"middleware": [gate]},
+        app_kwargs={"middleware": [gate], "routes": Addresses(load()[0], files()).routes()},
         css_paths=ROOT / "model/page/style.css",
         enable_monitoring=False,
         favicon_path=favicon,

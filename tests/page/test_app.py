@@ -85,6 +85,9 @@ def test_seed_draws_the_face_that_generate_draws(client, generator, seed, trunca
     assert pixels(file) == pixels(generator.generate(seeds=[int(seed)], truncation=truncation)[0])
 
 
+SIZES = "'none', 'sharp-256', 'sharp', 'crisp', 'smooth'"
+
+
 @pytest.mark.parametrize("enlarge, resampling", [("crisp", Image.Resampling.NEAREST), ("smooth", Image.LANCZOS)])
 def test_a_face_is_enlarged_crisply_or_smoothly(client, generator, enlarge, resampling):
     file = client.predict(7, 0.8, enlarge, api_name="/seed")
@@ -258,8 +261,8 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/seed", [7, -0.1], CREATIVITY + "-0.1."),
         ("/seed", [7, None], CREATIVITY + "empty."),
         ("/seed", [7, "much"], CREATIVITY + "'much'."),
-        ("/seed", [7, 1, "huge"], "PNG must be none, crisp or smooth, not 'huge'."),
-        ("/seed", [7, 1, []], "PNG must be none, crisp or smooth, not []."),
+        ("/seed", [7, 1, "huge"], "PNG must be none, crisp, smooth, sharp or sharp-256, not 'huge'."),
+        ("/seed", [7, 1, []], "PNG must be none, crisp, smooth, sharp or sharp-256, not []."),
         ("/seed", [7, 1, "none", 7], MODEL),
         ("/seed", [7, 1, "none", "x" * 201], MODEL),
         ("/strip", [-1], SEED + "-1."),
@@ -326,7 +329,7 @@ def test_the_api_is_documented_endpoints(client):
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']"), model],
+        "/seed": [("seed", "int"), truncation, ("enlarge", f"Literal[{SIZES}]"), model],
         "/strip": [("seed", "int"), model],
         "/batch": [("first_seed", "int"), ("count", "int"), truncation, model],
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model],
