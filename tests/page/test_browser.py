@@ -13,10 +13,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 from playwright.sync_api import Page as Tab
 
-from app import FIRST_FACE, FIRST_PATH
 from model import Generator, latents_from_seeds
 from model.directions import Directions
 from model.page.explore import code_to_latent, latent_to_code, latents_around
+from model.page.layout.interpolation import FIRST_PATH
+from model.page.layout.seed import FIRST_FACE
 
 KEYS = FIRST_PATH.split(", ")
 OTHER = "selfie2anime"

@@ -12,7 +12,7 @@ from train.release.hub import Repository
 from train.release.model_repo import HUB_FILES, ROOT
 
 PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
-FOLDERS = {"model": "*.py", "model/page": "*"}
+FOLDERS = {"model": "*.py", "model/page": "*", "model/page/layout": "*.py"}
 MODEL_FILES = ("config.json", "model.safetensors", "directions.safetensors")  # what a page needs of a model
 README_PICTURES = ("samples.png", "interpolation.png")
 RUNTIME = "onnxruntime-web@1.30.0"
