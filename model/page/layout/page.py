@@ -1,6 +1,7 @@
 """The whole page: its head, the tabs, and which model draws in them."""
 
 import html
+from typing import Any
 
 import gradio as gr
 
