@@ -25,19 +25,21 @@ os.environ["GRADIO_TEMP_DIR"] = os.path.join(
     os.path.abspath(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()), f"anime-faces-{os.getpid()}", "files"
 )
 
-import gradio as gr
+from gradio import http_server
 from starlette.middleware import Middleware
 
 from model.hub import LoadError
 from model.page.cache import MAX_BYTES, FileCache
-from model.page.gate import Gate
+from model.page.document import Compressed, Document
+from model.page.gate import MAX_UPLOAD_BYTES, TOO_LARGE, Gate
 from model.page.layout.answers import AUDIENCE
 from model.page.layout.endpoints import endpoints
 from model.page.layout.page import build
-from model.page.layout.seed import FIRST_FACE
+from model.page.layout.seed import FIRST_FACE, opening_face
+from model.page.layout.theme import theme
 from model.page.layout.wiring import DRAWINGS
 from model.page.models import ModelStore, open_models
-from model.page.studio import Studio
+from model.page.studio import MAX_PICTURE_BYTES, Studio
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")
@@ -74,32 +76,39 @@ def studio() -> Studio:
     return Studio(load()[0], files())
 
 
+def scripts() -> str:
+    """The page's JavaScript, and what it must know from here."""
+    known = {"models": load()[0].names, "maxPicture": MAX_PICTURE_BYTES, "tooLarge": TOO_LARGE}
+    constants = [f"const {name} = {json.dumps(value)};" for name, value in known.items()]
+    return "\n".join([*constants, *(file.read_text() for file in sorted((ROOT / "model/page").glob("*.js")))])
+
+
 def serve() -> None:
     """Draw the opening faces and answer until the process is stopped; its folder goes with it."""
     atexit.register(shutil.rmtree, OURS, ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if find_spec("spaces") is None:  # on a Space, Gradio would start a hot reload that this lacks, and log a traceback
+        http_server.get_space = lambda: None
     page = build(studio(), load()[1]).queue(max_size=64, default_concurrency_limit=DRAWINGS, api_open=False)
     favicon = studio().seed(FIRST_FACE)
     files().opened()
     os.environ.pop("HF_TOKEN", None)  # the page's own model is here, and for strangers nothing is done in its name
-    own, script = json.dumps(load()[0].names[0]), (ROOT / "model/page/page.js").read_text()
-    fonts = [gr.themes.Font(name) for name in ("ui-rounded", "system-ui", "sans-serif")]  # the system's: none to fetch
     gate = Middleware(Gate, files=files(), endpoints=endpoints(page), audience=AUDIENCE)
     page.launch(
-        app_kwargs={"middleware": [gate]},
+        app_kwargs={"middleware": [Middleware(Compressed), gate, Middleware(Document, face=opening_face(studio()))]},
         css_paths=ROOT / "model/page/style.css",
         enable_monitoring=False,
         favicon_path=favicon,
         footer_links=["api"],
-        head=f"<script>const ownModel = {own};\n{script}</script>",
-        max_file_size="16mb",
+        head=f"<script>{scripts()}</script>",
+        max_file_size=MAX_UPLOAD_BYTES,
         max_threads=8,
         mcp_server=find_spec("mcp") is not None,
         num_workers=0,
         run_history=False,
         ssr_mode=False,
         state_session_capacity=SESSIONS,
-        theme=gr.themes.Base(primary_hue="pink", neutral_hue="zinc", radius_size="lg", font=fonts, font_mono=fonts),
+        theme=theme(),
     )
 
 

@@ -5,24 +5,24 @@ from types import SimpleNamespace
 import gradio as gr
 
 from ..studio import MAX_COUNT, Studio
-from .parts import Tab, album, button, creativity, seed_number
+from .parts import Tab, album, button, roll_button, seed_field, variety
 
 
 def batch_tab(draw: Studio) -> Tab:
     on = SimpleNamespace()
     with gr.Tab("Batch", id="batch") as on.tab:
         with gr.Row():
-            on.first_seed = seed_number(0, "First seed")
+            on.first_seed = seed_field("0", "First seed or name")
             on.count = gr.Slider(
                 1, MAX_COUNT, 16, step=1, label="How many", info="Faces, seed by seed.", precision=0, buttons=[]
             )
-            on.truncation = creativity()
+            on.truncation = variety()
         faces, archive = draw.batch(0, 16)
         with gr.Row():
-            on.roll = button("Random faces", 120, primary=True)
+            on.roll = roll_button("Random faces")
             on.archive = gr.DownloadButton("Download all (ZIP)", archive, min_width=170)
             on.copy = button("Copy link", 120)
-        gr.HTML("Choose a face to see it large.")
+        gr.HTML("Choose a face to see it large.", padding=False)
         on.gallery = album(faces, label="Faces", columns=8, elem_id="gallery")
     return Tab(
         id="batch",

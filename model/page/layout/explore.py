@@ -11,7 +11,7 @@ from ..explore import GRID
 from ..models import ModelStore
 from ..studio import MAX_MOVE, Studio
 from .answers import internal, refusing
-from .parts import PRIVATE, Tab, album, button, creativity, face, hidden
+from .parts import PRIVATE, Tab, album, button, caption, face, go_on, hidden, roll_button, variety
 from .seed import FIRST_FACE
 
 SLIDERS = 8
@@ -26,36 +26,48 @@ def described(models: ModelStore, model: str) -> list[dict[str, Any]]:
 
 
 def explore_map(on: SimpleNamespace, draw: Studio, start: str) -> None:
-    """What stands beside the face."""
-    gr.HTML("Choose a face of the map to go there.", padding=False)
+    """The faces around, and the way back."""
+    gr.HTML("Choose a face to go there.", padding=False)
     on.around = album(draw.neighbours(start), label="The faces around it", columns=GRID, elem_id="map")
     with gr.Row():
         on.back, on.reset = button("Step back", 100), button("Start over", 100)
-        on.roll = button("Random face", 120, primary=True)
+
+
+def explore_view(on: SimpleNamespace, picture: str) -> None:
+    """The face where one is."""
+    alt_text = "The face in the middle of the map"
+    on.picture = face(picture, label="Face", alt_text=alt_text, elem_id="explored")
+    caption("explored", "Where you are")
+
+
+def explore_beginning(on: SimpleNamespace, start: str) -> None:
+    """Where a walk begins, and where its face may go."""
+    with gr.Row():
+        with gr.Column(min_width=240):
+            on.roll = roll_button("Random face")
+            on.start = gr.Textbox(start, label="Start", info="A seed, a name or a face's code.", max_lines=1)
+            on.truncation = variety()
+        with gr.Column(min_width=240):
+            label = "Or begin with a picture of a face"
+            sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
+            on.example = gr.Image(height=150, label=label, sources=sources, elem_id="example", buttons=[])
+            with gr.Row():
+                on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
+            (on.to_path,) = go_on("Interpolation")
 
 
 def explore_tab(draw: Studio) -> Tab:
     on, start, sliders = SimpleNamespace(), str(FIRST_FACE), described(draw.models, "")
     with gr.Tab("Explore", id="explore") as on.tab:
         explored, code = draw.explore(start)
-        with gr.Row():
-            alt_text = "The face in the middle of the map"
-            on.picture = face(explored, label="Face", alt_text=alt_text, elem_id="explored", min_width=280)
-            with gr.Column(min_width=280):
+        with gr.Row(elem_id="walk"):
+            with gr.Column(min_width=240, elem_classes="view"):
+                explore_view(on, explored)
+            with gr.Column(min_width=240, elem_id="sliders"):
+                on.sliders = [gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], **props) for props in sliders]
+            with gr.Column(min_width=240):
                 explore_map(on, draw, start)
-        with gr.Row():
-            on.start = gr.Textbox(start, label="Start", info="A seed, or a face's code.", max_lines=1)
-            on.truncation = creativity()
-        with gr.Row():
-            on.sliders = [
-                gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], min_width=220, **props) for props in sliders
-            ]
-        label = "Or begin with a picture of a face"
-        sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
-        on.example = gr.Image(height=180, label=label, sources=sources, elem_id="example", buttons=[])
-        with gr.Row():
-            on.save, on.to_path = button("Download PNG", 120), button("To Interpolation", 140)
-            on.copy = button("Copy link", 120)
+        explore_beginning(on, start)
         on.steps, on.moves, on.code = hidden(), hidden(), hidden(code)
     return Tab(
         id="explore",
@@ -121,8 +133,9 @@ def connect_explore(explore: Tab, model: gr.Textbox, draw: Studio) -> None:
         concurrency_limit=1,
         api_name="project",
         api_description=inspect.getdoc(project),
-        show_progress_on=on.example,
+        show_progress_on=[on.example, on.picture],
     )
+    found.success(None, None, None, js="showFound", **PRIVATE)
     found.success(**forget).then(place, [on.moves, model], on.sliders, **PRIVATE)
     model.change(place, [on.moves, model], on.sliders, **PRIVATE)
     for slider in on.sliders:

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from ..studio import FRAMES_PER_SECOND, MAX_FRAMES, MAX_KEYS, WAY_FRAMES, Studio
-from .parts import Tab, album, button, creativity, face
+from .parts import Tab, album, button, face, roll_button, variety
 
 FIRST_PATH = "63, 27, 18"  # what the page opens with
 
@@ -14,12 +14,14 @@ FIRST_PATH = "63, 27, 18"  # what the page opens with
 def path_controls(on: SimpleNamespace, keys: list[Any], animation: str) -> None:
     """What stands beside the film."""
     with gr.Row():
-        on.roll, on.animate = button("Random faces", 120, primary=True), button("Animate", 120, primary=True)
-    on.seeds = gr.Textbox(FIRST_PATH, label="Seeds", info=f"2 to {MAX_KEYS} faces, in order.")
+        on.roll, on.animate = roll_button("Random faces"), button("Animate", 120)
+    on.seeds = gr.Textbox(FIRST_PATH, label="Seeds or names", info=f"2 to {MAX_KEYS} faces, with commas between them.")
     on.keys = album(keys, label="The faces on the way", columns=MAX_KEYS, elem_id="keys")
     info = f"More is slower: {FRAMES_PER_SECOND} are a second."
-    on.frames = gr.Slider(1, MAX_FRAMES, 16, label="Frames per leg", info=info, step=1, precision=0, buttons=[])
-    on.truncation = creativity()
+    on.frames = gr.Slider(
+        1, MAX_FRAMES, 16, label="Frames from face to face", info=info, step=1, precision=0, buttons=[]
+    )
+    on.truncation = variety()
     on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
     with gr.Row():
         on.save = button("Download MP4", 120)

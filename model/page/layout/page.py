@@ -1,4 +1,4 @@
-"""The whole page: its head, the tabs, and which model draws in them."""
+"""The whole page: its head, the tabs, what a visitor keeps, and which model draws."""
 
 import html
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import gradio as gr
 
 from ...hub import LoadError
+from ..band import band
+from ..document import HEADLINE, LEAD, TITLE
 from ..models import ModelStore
 from ..studio import Studio
 from .address import connect_address
@@ -17,46 +19,75 @@ from .parts import PRIVATE, Tab, hidden
 from .seed import seed_tab
 from .wiring import connect, connect_tabs
 
-INTRODUCTION = "<h1>Anime faces</h1><p>Every number is a face. Take one, or roll the dice, and it is drawn at once.</p>"
+# Filled by keep.js, in this browser alone.
+KEPT = """\
+<section aria-labelledby="lately-title"><h2 id="lately-title">Your last faces</h2>
+<p>Drawn in this browser, and known to it alone. The arrow keys go back and forth.</p>
+<ul id="lately" class="strip"></ul></section>
+<section aria-labelledby="favourites-title"><h2 id="favourites-title">Favourites</h2>
+<p>Press the heart below a face to keep it here.</p>
+<ul id="favourites" class="strip"></ul></section>"""
 
 
 def build(draw: Studio, notice: str) -> gr.Blocks:
     """The page: tabs over the drawing functions, opened with faces on it already; a ``notice`` stands above them."""
     models = draw.models
-    with gr.Blocks(title="Anime faces") as blocks:
+    with gr.Blocks(title=TITLE) as blocks:
         page: gr.Blocks = blocks
-        with gr.Row(elem_id="head"):
-            gr.HTML(INTRODUCTION, elem_id="introduction")
-            chosen = model_box(models)
+        page.space_id = None  # on a Space, Gradio's own header would ask other hosts
+        gr.HTML(f"<h1>{HEADLINE}</h1><p>{LEAD}</p>{band(models[''])}", elem_id="introduction", padding=False)
         if notice:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
-        page.space_id = None  # on a Space, Gradio's own header would ask other hosts
         model = hidden(models.names[0])
         with gr.Tabs(selected="seed") as tabs:
             every = seed_tab(draw), batch_tab(draw), path_tab(draw), explore_tab(draw)
+        gr.HTML(KEPT, elem_id="kept", padding=False)
+        chosen, style = model_box(models)
         for tab in every:
             connect(tab, model)
         connect_tabs(tabs, *every)
         connect_explore(every[-1], model, draw)
-        connect_model(chosen, model, every[-1], models)
+        connect_model(chosen, style, model, every[-1], models)
         connect_address(page, tabs, every, chosen, model, placing(models))
     return page
 
 
-def model_box(models: ModelStore) -> gr.Dropdown:
-    return gr.Dropdown(
-        models.names,
-        value=models.names[0],
-        allow_custom_value=True,
-        label="Model",
-        info="Or the id of a public one on the Hub.",
-        buttons=[],
-        min_width=240,
-        scale=0,
-    )
+def model_box(models: ModelStore) -> tuple[gr.Dropdown, gr.Slider]:
+    """Who draws: below all that most came for."""
+    first, second = models.names[0], models.names[min(1, len(models.names) - 1)]
+    with gr.Row(elem_id="models"):
+        style = gr.Slider(
+            0,
+            1,
+            0,
+            step=0.05,
+            label="Style (blend)",
+            info=f"From {first} to {second}: the same person in another hand.",
+            buttons=[],
+            min_width=240,
+            visible=blends(models),
+        )
+        chosen = gr.Dropdown(
+            models.names,
+            value=models.names[0],
+            allow_custom_value=True,
+            label="Model",
+            info="Who draws: a model of this page, or the id of a public one on the Hub.",
+            buttons=[],
+            min_width=240,
+        )
+    return chosen, style
 
 
-def connect_model(chosen: gr.Dropdown, model: gr.Textbox, explore: Tab, models: ModelStore) -> None:
+def blends(models: ModelStore) -> bool:
+    """Whether there is anything between the first two models."""
+    try:
+        return bool(models["blend:0.5"])
+    except LoadError:
+        return False
+
+
+def connect_model(chosen: gr.Dropdown, style: gr.Slider, model: gr.Textbox, explore: Tab, models: ModelStore) -> None:
     """Let the chosen model draw in all tabs."""
 
     @internal
@@ -70,11 +101,13 @@ def connect_model(chosen: gr.Dropdown, model: gr.Textbox, explore: Tab, models: 
         name = name.strip() or models.names[0]
         return name, name, ""
 
-    chosen.input(
-        choose,
-        [chosen, model],
-        [chosen, model, explore.parts.moves],
-        concurrency_limit=1,
-        preprocess=False,
-        **PRIVATE,
-    )
+    @internal
+    def blended(share: float, model: str) -> tuple[Any, ...]:
+        ends = {0.0: models.names[0], 1.0: models.names[1]}
+        return choose(ends.get(float(share), f"blend:{share:.2f}"), model)
+
+    outputs = [chosen, model, explore.parts.moves]
+    once: dict[str, Any] = dict(concurrency_limit=1, preprocess=False, **PRIVATE)
+    chosen.input(choose, [chosen, model], outputs, **once)
+    style.input(blended, [style, model], outputs, trigger_mode="always_last", **once)
+    model.change(None, model, style, js="styleOf", **PRIVATE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...sampling import MAX_SEED, MAX_TRUNCATION
+from ...sampling import MAX_TRUNCATION
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event of the page, and no endpoint
 
@@ -59,18 +59,36 @@ def album(value: list[Any], **props: Any) -> gr.Gallery:
     )
 
 
-def seed_number(value: int, label: str) -> gr.Number:
-    info = "The same number is always the same face."
-    return gr.Number(value, label=label, info=info, precision=0, minimum=0, maximum=MAX_SEED)
+def caption(picture: str, text: str) -> gr.HTML:
+    """What a picture shows, by its elem_id, and a heart to keep it; keep.js fills it in."""
+    heart = '<button class="heart" type="button" aria-pressed="false" aria-label="Keep this face">♥</button>'
+    return gr.HTML(f'<p class="caption" data-of="{picture}"><span>{text}</span>{heart}</p>', padding=False)
 
 
-def creativity() -> gr.Slider:
-    label, info = "Creativity (truncation)", "Low: pale and flat. High: wild."
+def seed_field(value: str, label: str, **props: Any) -> gr.Textbox:
+    info = "A number, or any word: the same is always the same face."
+    return gr.Textbox(value, label=label, info=info, max_lines=1, **props)
+
+
+def variety() -> gr.Slider:
+    label, info = "Variety (truncation)", "Low: calm, much alike. High: wild, and now and then odd."
     return gr.Slider(0, MAX_TRUNCATION, 1.0, label=label, info=info, step=0.05, buttons=[])
 
 
 def hidden(value: str = "") -> gr.Textbox:
     return gr.Textbox(value, visible=False, show_label=False)
+
+
+def roll_button(label: str) -> gr.Button:
+    """What the space bar presses too."""
+    return gr.Button(label, variant="primary", elem_classes="roll")
+
+
+def go_on(*labels: str) -> list[gr.Button]:
+    """Buttons that take a face to other tabs."""
+    with gr.Row(elem_classes="go-on"):
+        gr.HTML("Take this face to", padding=False)
+        return [gr.Button(f"To {label}", size="sm", min_width=60) for label in labels]
 
 
 def button(label: str, min_width: int, primary: bool = False) -> gr.Button:
