@@ -17,7 +17,7 @@ from .gate import API, local_path
 
 TITLE = "Anime faces"
 HEADLINE = "Draw an anime face"
-LEAD = "Every number and every name is somebody. Press the button, or the space bar."
+LEAD = "Every number, and every name, is somebody."
 DESCRIPTION = "Every number and every name is a face, drawn at once by a small neural network. Draw one, or find yours."
 OPENING = Template(Path(__file__).with_name("opening.html").read_text())
 ICON = "pwa_icon/512"  # the page's icon, large enough for a preview

@@ -47,7 +47,7 @@ const current = () => {
 const without = (list, { address }) => kept[list].filter((face) => face.address !== address);
 
 const keepLately = () => {
-  const face = restored && current();
+  const face = current();
   if (!face || kept.lately[0]?.address === face.address) return;
   const known = kept.lately.some(({ address }) => address === face.address);
   if (known) return; // going back is no new face
@@ -91,15 +91,20 @@ const agree = () => {
     if (heart.ariaPressed !== pressed) heart.ariaPressed = pressed;
   }
 };
+let loaded = Date.now(); // when a picture came that is not kept yet; its address follows a moment later
 setInterval(() => {
   agree();
+  if (loaded && restored && Date.now() - loaded > 400) {
+    loaded = 0;
+    keepLately();
+  }
   for (const list of Object.keys(kept)) {
     const place = document.getElementById(list);
     if (place && place.childElementCount !== kept[list].length) show(list);
   }
 }, 250);
-document.addEventListener("load", ({ target }) => { // the address follows a moment later
-  if (target.matches?.("#picture img, #explored img")) setTimeout(keepLately, 400);
+document.addEventListener("load", ({ target }) => {
+  if (target.matches?.("#picture img, #explored img")) loaded = Date.now();
 }, true);
 
 document.addEventListener("click", (event) => {

@@ -84,7 +84,7 @@ def test_the_page_says_that_it_is_busy_and_then_draws_again(page, browser):
         if i % 10 == 0:
             tab.get_by_role("button", name="Draw a face").first.click()
         tab.wait_for_timeout(500)
-        seed = int(tab.get_by_label("Seed or name", exact=True).first.input_value())
+        seed = int(tab.get_by_role("textbox", name="Seed or name").first.input_value())
         shown = tab.locator("#picture img").get_attribute("src")
         face = Image.open(io.BytesIO(tab.request.get(shown).body()))
         if face.tobytes() == generator.generate([seed])[0].tobytes():

@@ -22,7 +22,7 @@ from .wiring import connect, connect_tabs
 # Filled by keep.js, in this browser alone.
 KEPT = """\
 <section aria-labelledby="lately-title"><h2 id="lately-title">Your last faces</h2>
-<p>Drawn in this browser, and known to it alone. The arrow keys go back and forth.</p>
+<p>Known to this browser alone. The space bar draws the next, the arrow keys go back and forth.</p>
 <ul id="lately" class="strip"></ul></section>
 <section aria-labelledby="favourites-title"><h2 id="favourites-title">Favourites</h2>
 <p>Press the heart below a face to keep it here.</p>
