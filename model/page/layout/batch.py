@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from ..studio import MAX_COUNT, Studio
-from .parts import Tab, album, button, roll_button, seed_field, variety
+from .parts import Tab, album, button, buttons, roll_button, seed_field, variety
 
 
 def batch_tab(draw: Studio) -> Tab:
@@ -18,7 +18,7 @@ def batch_tab(draw: Studio) -> Tab:
             )
             on.truncation = variety()
         faces, archive = draw.batch(0, 16)
-        with gr.Row():
+        with buttons():
             on.roll = roll_button("Random faces")
             on.archive = gr.DownloadButton("Download all (ZIP)", archive, min_width=170)
             on.copy = button("Copy link", 120)

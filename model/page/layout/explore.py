@@ -11,7 +11,7 @@ from ..explore import GRID
 from ..models import ModelStore
 from ..studio import MAX_MOVE, Studio
 from .answers import internal, refusing
-from .parts import PRIVATE, Tab, album, button, caption, face, go_on, hidden, roll_button, variety
+from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, roll_button, variety
 from .seed import FIRST_FACE
 
 SLIDERS = 8
@@ -29,7 +29,7 @@ def explore_map(on: SimpleNamespace, draw: Studio, start: str) -> None:
     """The faces around, and the way back."""
     gr.HTML("Choose a face to go there.", padding=False)
     on.around = album(draw.neighbours(start), label="The faces around it", columns=GRID, elem_id="map")
-    with gr.Row():
+    with buttons():
         on.back, on.reset = button("Step back", 100), button("Start over", 100)
 
 
@@ -51,7 +51,7 @@ def explore_beginning(on: SimpleNamespace, start: str) -> None:
             label = "Or begin with a picture of a face"
             sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
             on.example = gr.Image(height=150, label=label, sources=sources, elem_id="example", buttons=[])
-            with gr.Row():
+            with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             (on.to_path,) = go_on("Interpolation")
 
@@ -61,7 +61,7 @@ def explore_tab(draw: Studio) -> Tab:
     with gr.Tab("Explore", id="explore") as on.tab:
         explored, code = draw.explore(start)
         with gr.Row(elem_id="walk"):
-            with gr.Column(min_width=240, elem_classes="view"):
+            with gr.Column(min_width=240, elem_id="walk-view", elem_classes="view"):
                 explore_view(on, explored)
             with gr.Column(min_width=240, elem_id="sliders"):
                 on.sliders = [gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], **props) for props in sliders]

@@ -6,14 +6,14 @@ from typing import Any
 import gradio as gr
 
 from ..studio import FRAMES_PER_SECOND, MAX_FRAMES, MAX_KEYS, WAY_FRAMES, Studio
-from .parts import Tab, album, button, face, roll_button, variety
+from .parts import Tab, album, button, buttons, face, roll_button, variety
 
 FIRST_PATH = "63, 27, 18"  # what the page opens with
 
 
 def path_controls(on: SimpleNamespace, keys: list[Any], animation: str) -> None:
     """What stands beside the film."""
-    with gr.Row():
+    with buttons():
         on.roll, on.animate = roll_button("Random faces"), button("Animate", 120)
     on.seeds = gr.Textbox(FIRST_PATH, label="Seeds or names", info=f"2 to {MAX_KEYS} faces, with commas between them.")
     on.keys = album(keys, label="The faces on the way", columns=MAX_KEYS, elem_id="keys")
@@ -23,7 +23,7 @@ def path_controls(on: SimpleNamespace, keys: list[Any], animation: str) -> None:
     )
     on.truncation = variety()
     on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
-    with gr.Row():
+    with buttons():
         on.save = button("Download MP4", 120)
         on.animation = gr.DownloadButton("Download GIF", animation, min_width=120)
         on.copy = button("Copy link", 120)

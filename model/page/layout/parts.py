@@ -86,9 +86,14 @@ def roll_button(label: str) -> gr.Button:
 
 def go_on(*labels: str) -> list[gr.Button]:
     """Buttons that take a face to other tabs."""
-    with gr.Row(elem_classes="go-on"):
+    with gr.Row(elem_classes=["buttons", "go-on"]):
         gr.HTML("Take this face to", padding=False)
         return [gr.Button(f"To {label}", size="sm", min_width=60) for label in labels]
+
+
+def buttons() -> gr.Row:
+    """A row of them."""
+    return gr.Row(elem_classes="buttons")
 
 
 def button(label: str, min_width: int, primary: bool = False) -> gr.Button:

@@ -12,7 +12,7 @@ from ...names import seed_of
 from ..checks import Refusal, parse
 from ..studio import LARGE, STRIP, Studio
 from .answers import internal
-from .parts import PRIVATE, Tab, album, button, caption, face, go_on, roll_button, seed_field, variety
+from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, roll_button, seed_field, variety
 
 FIRST_FACE = 63  # what the page opens with
 SIZES = [("Original, 64", "none"), (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
@@ -21,7 +21,7 @@ SIZES = [("Original, 64", "none"), (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LAR
 def seed_tab(draw: Studio) -> Tab:
     on = SimpleNamespace()
     with gr.Tab("Seed", id="seed") as on.tab, gr.Row():
-        with gr.Column(min_width=280, elem_classes="view"):
+        with gr.Column(min_width=280, elem_id="seed-view", elem_classes="view"):
             alt_text = "The face of this seed"
             on.picture = face(draw.seed(FIRST_FACE), label="Face", alt_text=alt_text, elem_id="picture")
             caption("picture", f"Seed {FIRST_FACE}")
@@ -34,7 +34,7 @@ def seed_tab(draw: Studio) -> Tab:
             label = "The same seed at every variety"
             on.strip = album(draw.strip(FIRST_FACE), label=label, columns=len(STRIP), elem_id="truncations")
             on.enlarge = gr.Radio(SIZES, value="none", label="PNG", buttons=[])
-            with gr.Row():
+            with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
     on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
