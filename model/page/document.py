@@ -72,7 +72,7 @@ class Document:
         if scope["type"] != "http" or local_path(scope) != "/":
             await self.app(scope, receive, send)
             return
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=100)
+        query = parse_qs(scope["query_string"].decode("latin-1"))  # as long as the gate lets an address be
         started: Message = {}
         body = b""
 

@@ -62,7 +62,7 @@ def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
         try:
             path = draw.seed(query.get("seed", str(FIRST_FACE)), parse(query.get("truncation"), 1.0))
             return Path(path).read_bytes()
-        except (Refusal, OSError):
+        except (Refusal, OSError):  # the page says why
             return None
 
     return opening
