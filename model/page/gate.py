@@ -37,6 +37,7 @@ INLINE = {  # what a browser may show at once; all else is saved to a file
     ".bmp": "image/bmp",
     ".mp4": "video/mp4",
 }
+TOO_LARGE = "A picture may have 16 MB at most."
 GONE = "This file is no longer kept; draw it again."
 BROKEN = "Something went wrong on this page; try again in a moment."
 
@@ -248,12 +249,12 @@ class Gate:
     async def _upload(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """Pictures on their way to the disk: a few at a time, none larger than it may be, none that drips for ever."""
         if content_length(scope) > MAX_UPLOAD_BYTES:
-            raise BadRequest(f"An upload may have {MAX_UPLOAD_BYTES:,} bytes at most.", 413)
+            raise BadRequest(TOO_LARGE, 413)
         if self.uploads >= MAX_UPLOADS:
             raise BadRequest("Too many pictures are being uploaded; try again in a moment.", 503)
         self.uploads += 1
         try:
-            await self.app(scope, bounded(receive, MAX_UPLOAD_BYTES, UPLOAD_SECONDS), send)
+            await self.app(scope, bounded(receive, MAX_UPLOAD_BYTES, UPLOAD_SECONDS, TOO_LARGE), send)
         finally:
             self.uploads -= 1
             await asyncio.to_thread(self.files.sweep)

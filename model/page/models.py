@@ -19,6 +19,7 @@ from huggingface_hub.constants import CONFIG_NAME
 from PIL.Image import Image
 from torch import Tensor
 
+from ..blending import blend
 from ..directions import Directions
 from ..generator import Generator
 from ..hub import LoadError, load_model
@@ -26,6 +27,7 @@ from ..memory import MODEL, Face, face_png
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
+BLENDS = 4  # blended models that are kept in memory
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
 REMEMBERED = 256  # faces of a model, about 8 kB each
 
@@ -114,13 +116,15 @@ def draw_all(draw: Callable[[T], U], each: Iterable[T]) -> list[U]:
 class ModelStore:
     """Models by name. The first of ``own`` goes by "" too; a folder of ``own`` is read when it is first asked for.
 
-    Any other name is the id of a model on the Hub. It is fetched into ``folder`` without a token, from safetensors of
-    at most MAX_BYTES only, one at a time, and the oldest gives way to it.
+    "blend:0.5" is half way from the first to the second of them, where they have a common origin. Any other name is
+    the id of a model on the Hub: it is fetched into ``folder`` without a token, from safetensors of at most MAX_BYTES
+    only, one at a time, and the oldest gives way to it.
     """
 
     def __init__(self, own: dict[str, LoadedModel | Path], folder: str | Path) -> None:
         self.names, self.folder = list(own), Path(folder)
         self._own = dict(own)
+        self._blended = lru_cache(BLENDS)(self._blend)
         self._guests: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed: dict[str, tuple[float, str]] = {}
         self._reading, self._fetching = threading.Lock(), threading.Lock()
@@ -136,6 +140,11 @@ class ModelStore:
         name = name.strip() or self.names[0]
         if name in self._own:
             return self._read(name)
+        if name.startswith("blend:"):
+            share = re.fullmatch(r"blend:(0|1|[01]?\.[0-9]{1,2})", name)
+            if not share or float(share[1]) > 1:
+                raise LoadError(f"'{name:.40}' must be blend: and a number from 0 to 1, such as blend:0.5")
+            return self._blended(round(float(share[1]), 2))
         if guest := self._guests.get(name):
             return guest
         when, why = self._failed.get(name, (-FAILED_SECONDS, ""))
@@ -167,6 +176,15 @@ class ModelStore:
             if isinstance(model, Path):
                 model = self._own[name] = LoadedModel(*load_model(model), name)
             return model
+
+    def _blend(self, share: float) -> LoadedModel:
+        if len(self.names) < 2:
+            raise LoadError(f"'blend:{share:g}' lies between two models, and this page has one")
+        first, second = (self._read(name) for name in self.names[:2])
+        try:
+            return LoadedModel(blend(first.generator, second.generator, share), first.directions)
+        except ValueError as error:
+            raise LoadError(f"'blend:{share:g}' cannot be drawn: {error}") from None
 
     def _fetch(self, name: str) -> LoadedModel:
         cache = self.folder / name.replace("/", "--")
