@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hub_server import Hub
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell
 from PIL import Image
 
 from model import Generator, image_grid
@@ -49,14 +49,21 @@ def pictures(cell: nbformat.NotebookNode) -> list[Image.Image]:
 
 
 def test_every_cell_runs_in_order(clone):
+    """And in the same kernel, before the training, one that fails."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    _, _, faces, training, learnt, publishing = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    failing = new_code_cell(training.source, metadata={"tags": ["raises-exception"]})
+    at = notebook.cells.index(training)
+    wrong, right = 'OPTIONS, mine = "--learning_rate 7", OPTIONS', "OPTIONS = mine"
+    notebook.cells[at:at] = [new_code_cell(wrong), failing, new_code_cell(right)]
     with Hub() as hub:
         options = f"{SMALL} --sample_kimg 0.032"
         execute(notebook, clone, OPTIONS=options, HUB_MODEL_ID="me/faces", HF_ENDPOINT=hub.url, HF_TOKEN="hf_me")
         published = hub.repos["me/faces"].files()
-    _, _, faces, training, learnt, publishing = [cell for cell in notebook.cells if cell.cell_type == "code"]
     released = image_grid(Generator.from_pretrained(ROOT / "weights").generate(range(16)), columns=8)
     assert np.array_equal(np.asarray(pictures(faces)[0].convert("RGB")), np.asarray(released))
+    assert "--learning_rate: 7.0 is not from 0 to 1" in failing.outputs[0].text
+    assert "the training failed; training.log has all that it said" in failing.outputs[-1].evalue
     weights = clone / "runs" / "colab" / "weights"
     assert published["model.safetensors"] == (weights / "model.safetensors").read_bytes()
     assert "me/faces" in publishing.outputs[0].text and "hf_me" not in str(notebook)
@@ -66,14 +73,6 @@ def test_every_cell_runs_in_order(clone):
     drawn = image_grid(Generator.from_pretrained(weights).generate(range(16)), columns=8)
     assert np.array_equal(np.asarray(pictures(learnt)[0].convert("RGB")), np.asarray(drawn))
     assert len(pictures(learnt)) == 2  # and the losses
-
-
-def test_a_failed_training_says_why_and_stops_there(clone):
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if "image_grid" not in cell.source]  # drawing is not needed here
-    with pytest.raises(CellExecutionError, match="the training failed; training.log has all"):
-        execute(notebook, clone, OPTIONS="--learning_rate 7")
-    assert "--learning_rate: 7.0 is not from 0 to 1" in str(notebook.cells)
 
 
 def test_it_is_stored_without_outputs():
