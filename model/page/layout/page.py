@@ -99,7 +99,7 @@ def connect_model(chosen: gr.Dropdown, style: gr.Slider, model: gr.Textbox, expl
             gr.Warning(html.escape(f"Model {error}.", quote=False), title="Model")
             return model, gr.skip(), gr.skip()
         name = name.strip() or models.names[0]
-        return name, name, ""
+        return (name, gr.skip(), gr.skip()) if name == model else (name, name, "")
 
     @internal
     def blended(share: float, model: str) -> tuple[Any, ...]:
