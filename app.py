@@ -29,6 +29,7 @@ from gradio import http_server
 from starlette.middleware import Middleware
 
 from model.hub import LoadError
+from model.page.addresses import Addresses
 from model.page.cache import MAX_BYTES, FileCache
 from model.page.document import Compressed, Document
 from model.page.gate import MAX_UPLOAD_BYTES, TOO_LARGE, Gate
@@ -95,7 +96,10 @@ def serve() -> None:
     os.environ.pop("HF_TOKEN", None)  # the page's own model is here, and for strangers nothing is done in its name
     gate = Middleware(Gate, files=files(), endpoints=endpoints(page), audience=AUDIENCE)
     page.launch(
-        app_kwargs={"middleware": [Middleware(Compressed), gate, Middleware(Document, face=opening_face(studio()))]},
+        app_kwargs={
+            "middleware": [Middleware(Compressed), gate, Middleware(Document, face=opening_face(studio()))],
+            "routes": Addresses(load()[0], files()).routes(),
+        },
         css_paths=ROOT / "model/page/style.css",
         enable_monitoring=False,
         favicon_path=favicon,

@@ -6,8 +6,7 @@ from .generator import Generator
 from .memory import Face, read_face, save_face
 from .names import seed_of
 from .sampling import image_grid, interpolate, latents_from_seeds, slerp, to_images, truncate
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 __all__ = [
     "Discriminator",

@@ -2,12 +2,16 @@
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from .wheel import wheel_name, wheel_url
+
+# What the Hub is told of every model of this kind.
+LICENSE, LIBRARY, TASK = "mit", "anime-dcgan", "unconditional-image-generation"
+TAGS = ("gan", "dcgan", "anime", "image-generation", "pytorch")
 # By the first word the trainer's own card knows that it may take this one's place.
 MARK = (
     "<!-- [PytorchModelHubMixin] This card was written by save_pretrained or push_to_hub and is written anew by the "
     "next; without this line it is left as it is. -->"
 )
-REQUIREMENTS = '"torch>=2.6,<3" "huggingface_hub>=1.16,<3" "safetensors>=0.5,<1" "numpy>=1.26,<3" "pillow>=10.3,<14"'
 
 BODY = """
 # {name}
@@ -25,7 +29,7 @@ generator = Generator.from_pretrained({source})
 face = generator.generate(seeds=[7])[0]  # a PIL image
 face.save("7.png")
 ```
-
+{merged}
 A seed is a whole number from 0 to 4294967295. `truncation` scales the random numbers, from 0 (the average picture) to
 1.5: lower is more regular, higher more varied, 1.0 is what the networks were trained with. For tensors, `generator(z)`
 maps `z` of shape (N, {latent_dim}), standard normal, to images in [-1, 1].
@@ -34,13 +38,18 @@ What the weights were trained on and how well they draw was not written down her
 
 {mark}
 """
-HUB_INSTALL = """The code, a Python package by the name of `anime_dcgan`, lies beside the weights. These two commands \
-put it into the folder of your script:
+HUB_INSTALL = """The code, a Python package by the name of `anime_dcgan`, lies beside the weights:
 
 ```sh
-pip install {requirements}
-hf download {repo_id}{revision} --include "anime_dcgan/*" --local-dir .
+pip install {url}
+```
+
+pip has no token for a private repository; fetch the file first there:
+
+```sh
+hf download {repo_id}{revision} {wheel} --local-dir . && pip install ./{wheel}
 ```"""
+MERGED = "\nThis is a pull request: once it is merged, leave the revision out.\n"
 FOLDER_INSTALL = "The code is the Python package `anime_dcgan`."
 PICTURES = """
 ![64 drawn pictures in a grid](samples.png)
@@ -49,6 +58,13 @@ Seeds 0 to 63 in reading order, truncation 1.0; none was picked.
 
 ![Eleven pictures from seed 0 to seed 1](interpolation.png)
 """
+
+
+def hub_install(repo_id: str, revision: str | None = None) -> str:
+    """How to install the package from a repository, in Markdown."""
+    option = f" --revision {revision}" if revision else ""
+    options = {"url": wheel_url(repo_id, revision), "wheel": wheel_name(), "revision": option}
+    return HUB_INSTALL.format(repo_id=repo_id, **options)
 
 
 def is_short(card: str) -> bool:
@@ -69,15 +85,15 @@ def short_card(
             that of a folder.
         revision: branch of ``repo_id`` that the card lies on.
     """
-    option = f" --revision {revision}" if revision else ""
-    install = HUB_INSTALL.format(requirements=REQUIREMENTS, repo_id=repo_id, revision=option)
+    install = hub_install(repo_id, revision) if repo_id else FOLDER_INSTALL
     argument = f', revision="{revision}"' if revision else ""
     body = BODY.format(
         name=repo_id.split("/")[-1] if repo_id else "anime-dcgan",
         size=image_size,
         latent_dim=latent_dim,
         pictures=PICTURES if repo_id else "",
-        install=install if repo_id else FOLDER_INSTALL,
+        install=install,
+        merged=MERGED if revision and revision.startswith("refs/") else "",
         source=f'"{repo_id}"{argument}' if repo_id else '"path/to/this/folder"',
         mark=MARK,
     )

@@ -20,6 +20,7 @@ REASONS = (  # the first that fits the error; None: its own message is such a se
     ((JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError), "its config.json does not describe a generator"),
     (ValueError, None),
     (PermissionError, "its files are not readable"),
+    ((FileExistsError, NotADirectoryError), "a file is in the way of the folder for downloads"),
 )
 # What the client raises; a missing file and a connection that broke are OSErrors.
 HUB_ERRORS = (HfHubHTTPError, HFValidationError, EntryNotFoundError, HTTPError, OSError)

@@ -4,7 +4,7 @@ import inspect
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ OLDEST_CLIENT = "1.16"  # huggingface_hub; pyproject.toml and the model card say
 NO_SAFETENSORS = "has no model.safetensors, and a pickle is not loaded; ask its author for safetensors"
 
 
+def local_path(text: str) -> Path:
+    """A path as people give it: ~ is their home, also where no shell has made it so."""
+    return Path(text).expanduser()
+
+
 def check_client() -> None:
     """Make sure that huggingface_hub can load by name; ValueError, one sentence, if it is too old."""
     if "dry_run" not in inspect.signature(hf_hub_download).parameters:
@@ -29,6 +34,17 @@ def check_client() -> None:
             f"huggingface_hub {huggingface_hub.__version__} is too old to load a model by its name; upgrade it: "
             f"pip install 'huggingface_hub>={OLDEST_CLIENT}'"
         )
+
+
+def check_source(model_id: object, revision: str | None, token: str | bool | None, config: object) -> None:
+    """Refuse what names no model, before anything is asked; ValueError, one sentence."""
+    if not isinstance(model_id, str | os.PathLike) or not str(model_id):
+        raise ValueError(f"{model_id!r:.40} is neither a folder nor the id of a model on the Hub")
+    for name, value in (("revision", revision), ("token", token)):
+        if value == "":
+            raise ValueError(f"{name}: it is empty; give one, or leave it out")
+    if config is not None and not isinstance(config, Mapping):
+        raise ValueError(f"config: {config!r:.40} is not a dict of the networks' options")
 
 
 def fetch(model_id: str, name: str, most: int, **options: Any) -> Path:

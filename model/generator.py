@@ -1,5 +1,6 @@
 """The generator of a DCGAN (Radford et al. 2016, arXiv:1511.06434) that the Hugging Face Hub can store and load."""
 
+import hashlib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from .blocks import MappingNetwork, with_blocks
+from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
-from .files import CONFIG_BYTES, fetch, most_bytes, read_config, read_tensors
+from .files import CONFIG_BYTES, check_source, fetch, most_bytes, read_config, read_tensors
 from .sampling import check_latents, latents_from_seeds, to_images, truncate
 from .saving import SavedOnHub
 
@@ -28,10 +30,10 @@ MAX_DEPTH = 8  # of what can be added
 class Generator(
     nn.Module,
     SavedOnHub,
-    library_name="anime-dcgan",
-    license="mit",
-    tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
-    pipeline_tag="unconditional-image-generation",
+    library_name=LIBRARY,
+    license=LICENSE,
+    tags=list(TAGS),
+    pipeline_tag=TASK,
 ):
     """Draws images from latent vectors: ``z`` (N, latent_dim), standard normal -> (N, image_channels, H, W) in [-1, 1].
 
@@ -143,6 +145,13 @@ class Generator(
         for some in chunks(seeds, check_batch_size(batch_size)):
             yield from self._images(truncate(latents_from_seeds(some, self.latent_dim), truncation))
 
+    def weights_sha256(self) -> str:
+        """SHA-256 of all numbers of the model, in hex: what draws other pixels has another."""
+        digest = hashlib.sha256()
+        for value in self.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
     @torch.inference_mode()
     def _images(self, z: Tensor) -> list[Image]:
         """The faces of ``z`` (N, latent_dim), N >= 1, drawn at once."""
@@ -187,6 +196,7 @@ class Generator(
         # pickle, which can run code. Here every file must fit its config before memory is taken for it.
         if strict is not True:
             raise ValueError("strict: weights that fit in part only are not loaded; leave it out or give True")
+        check_source(pretrained_model_name_or_path, revision, token, config)
         names, device = list(inspect.signature(cls.__init__).parameters)[1:], check_device(map_location)
         for name in model_kwargs.keys() - set(names):
             raise ValueError(f"{name}: not an option of from_pretrained; those of the networks are {', '.join(names)}")

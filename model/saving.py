@@ -5,20 +5,23 @@ import os
 import shutil
 import tempfile
 import warnings
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import filter_repo_objects
 
 from .card import is_short, short_card
 from .sampling import image_grid, interpolate, latents_from_seeds
+from .wheel import PACKAGE, WHEELS, make_wheel, wheel_name
 
 if TYPE_CHECKING:
     from .generator import Generator
 
-CARD, PACKAGE = "README.md", "anime_dcgan"
+CARD = "README.md"
 # Made from certain weights, or measured on them: of no use, or untrue, beside others. A name with / is a folder.
 MADE_FROM = (
     "onnx/",
@@ -106,7 +109,7 @@ class SavedOnHub(PyTorchModelHubMixin):
             private: make a new repository private.
             token: default is HF_TOKEN or the login of ``hf auth login``.
             branch: default is main; made where it is missing.
-            create_pr: open a pull request instead.
+            create_pr: open a pull request instead; its card, which loads from it, is a second commit.
             allow_patterns: upload files that match these alone.
             ignore_patterns: do not upload files that match these.
             delete_patterns: delete files that match these there, too.
@@ -115,6 +118,7 @@ class SavedOnHub(PyTorchModelHubMixin):
         Returns:
             The address of the commit.
         """
+        branch = branch or None
         api = HfApi(token=token)
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if branch and not create_pr and not branch.startswith("refs/"):
@@ -123,16 +127,29 @@ class SavedOnHub(PyTorchModelHubMixin):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, config=config, repo_id=repo_id, model_card_kwargs=card)
             kept, gone = kept_and_gone(api, repo_id, branch, Path(folder))
-            return api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                commit_message=commit_message,
-                revision=branch,
-                create_pr=create_pr,
-                allow_patterns=allow_patterns,
-                ignore_patterns=[*as_list(ignore_patterns), *["README.md"] * kept],
-                delete_patterns=[*as_list(delete_patterns), *gone],
-            )
+            patterns = {
+                "allow_patterns": allow_patterns,
+                "ignore_patterns": [*as_list(ignore_patterns), *[CARD] * kept],
+            }
+            where: dict[str, Any] = {
+                "repo_id": repo_id,
+                "folder_path": folder,
+                "revision": branch,
+                "create_pr": create_pr,
+            }
+            gone += as_list(delete_patterns)
+            commit = api.upload_folder(**where, commit_message=commit_message, delete_patterns=gone, **patterns)
+        if commit.pr_revision and list(filter_repo_objects([CARD], **patterns)):  # only now it is known where it lies
+            card = {"repo_id": repo_id, "revision": commit.pr_revision} | (model_card_kwargs or {})
+            replace_card(api, repo_id, commit.pr_revision, self.generate_model_card(**card))
+        return commit
+
+
+def replace_card(api: HfApi, repo_id: str, pull_request: str, card: ModelCard) -> None:
+    """Put a card that loads from a pull request into it."""
+    options: dict[str, Any] = {"path_in_repo": CARD, "repo_id": repo_id, "revision": pull_request}
+    message = "The card loads from this pull request"
+    api.upload_file(path_or_fileobj=str(card).encode(), commit_message=message, **options)
 
 
 def belongs(name: str, names: tuple[str, ...]) -> bool:
@@ -150,6 +167,10 @@ def put(new: Path, folder: Path) -> None:
 
     A card that was edited, or written by the trainer, stays.
     """
+    made = [path for path in new.rglob("*") if path.is_file()]
+    for path in made:
+        if (folder / path.relative_to(new)).is_dir():  # before anything is touched
+            raise IsADirectoryError(f"'{folder / path.relative_to(new)}' is a folder where a file is to be")
     old = folder / SAFETENSORS_SINGLE_FILE
     if old.is_file() and sha256(old) != sha256(new / SAFETENSORS_SINGLE_FILE):
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -161,16 +182,21 @@ def put(new: Path, folder: Path) -> None:
             warnings.warn(f"'{folder}': {names}: made from the weights that were there before, removed", stacklevel=3)
     card = folder / CARD
     if card.is_file() and not is_short(card.read_text(encoding="utf-8", errors="replace")):
-        (new / CARD).unlink()
+        made.remove(new / CARD)
     shutil.copymode(new / CONFIG_NAME, new / SAFETENSORS_SINGLE_FILE)  # not for the owner alone
-    for path in [path for path in new.rglob("*") if path.is_file()]:
+    for path in made:
         target = folder / path.relative_to(new)
         target.parent.mkdir(exist_ok=True)
         os.replace(path, target)
 
 
 def add_for_the_hub(generator: "Generator", folder: Path) -> None:
-    """Write what only a repository needs: the package, and samples.png and interpolation.png as its card shows them."""
+    """Write what only a repository needs: the package, as a wheel too, and samples.png and interpolation.png.
+
+    Drawn by what lies in ``folder``: whoever loads that gets float32, however the weights are stored.
+    """
+    generator = type(generator).from_pretrained(folder)
+    (folder / wheel_name()).write_bytes(make_wheel())
     (folder / PACKAGE).mkdir()
     for path in Path(__file__).parent.glob("*.py"):
         shutil.copy(path, folder / PACKAGE)
@@ -191,7 +217,8 @@ def kept_and_gone(api: HfApi, repo_id: str, revision: str | None, folder: Path) 
     same = weights and weights.lfs and weights.lfs.sha256 == sha256(folder / SAFETENSORS_SINGLE_FILE)
     names = () if same else MADE_FROM if kept else MADE_FROM + TOLD_BY_CARD
     gone = [name for name in there if belongs(name, names)]
-    gone += [name for name in there if name.startswith(f"{PACKAGE}/") and not (folder / name).is_file()]
+    code = [name for name in there if name.startswith(f"{PACKAGE}/") or fnmatch(name, WHEELS)]
+    gone += [name for name in code if not (folder / name).is_file()]
     if kept and weights and not same:
         warnings.warn(f"{CARD} of '{repo_id}' was left as it is; what it says of earlier weights, mend", stacklevel=3)
     return kept, gone

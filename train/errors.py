@@ -3,12 +3,13 @@
 Each sentence names the option or the file at fault, the true cause, and what to do. ``Raises: UserError`` means this.
 """
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-FAILURE, WRONG_OPTION = 1, 2  # exit codes
+FAILURE, WRONG_OPTION, NO_READER = 1, 2, 128 + 13  # exit codes; the last as a shell has it for SIGPIPE
 
 
 class UserError(Exception):
@@ -32,10 +33,17 @@ class UserError(Exception):
 def run(command: Callable[[], int | None], program: str | ArgumentParser, quiet: bool = False) -> int:
     """Call ``command`` and return its exit code, where None is 0; print its UserError as "program: error" and return 2.
 
-    A parser as ``program`` prints its usage first and exits. ``quiet`` leaves the printing to another process.
+    A parser as ``program`` prints its usage first and exits. ``quiet`` leaves the printing to another process. Where
+    nobody reads what is printed any more, as after "| head", that ends the program as it ends others.
     """
     try:
-        return command() or 0
+        code = command() or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):  # where it is a file at all: what is left must not fail at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
     except UserError as error:
         if isinstance(program, ArgumentParser):
             program.error(str(error))

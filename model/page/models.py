@@ -4,15 +4,18 @@ import re
 import shutil
 import threading
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.constants import CONFIG_NAME
 from PIL.Image import Image
 from torch import Tensor
 
@@ -20,7 +23,7 @@ from ..blending import blend
 from ..directions import Directions
 from ..generator import Generator
 from ..hub import LoadError, load_model
-from .animation import to_png
+from ..memory import MODEL, Face, face_png
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
@@ -44,11 +47,30 @@ class Unwanted(Exception):
 
 
 class LoadedModel:
-    """A generator, its directions, and the PNGs of the faces that it drew last."""
+    """A generator, its directions, and the PNGs of the faces that it drew last.
 
-    def __init__(self, generator: Generator, directions: Directions) -> None:
+    ``name``, on the page or on the Hub, and ``revision``, a commit there, are what its PNGs say of it.
+    """
+
+    def __init__(
+        self, generator: Generator, directions: Directions, name: str = "", revision: str | None = None
+    ) -> None:
         self.generator, self.directions = generator, directions
+        self.name = name if re.fullmatch(MODEL, name, re.ASCII) else None
+        self.revision = revision
         self._png = lru_cache(REMEMBERED)(self._draw_png)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all the generator's numbers, in hex."""
+        return self.generator.weights_sha256()
+
+    def png(self, image: Image, **facts: Any) -> bytes:
+        """A PNG of a face that remembers this model and ``facts``, attributes of :class:`memory.Face`."""
+        # A face of the model's own size has next to nothing that repeats: to look for runs alone is faster and makes a
+        # smaller file.
+        how = {"compress_type": zlib.Z_RLE} if image.width == self.generator.image_size else {}
+        return face_png(image, Face(**facts, model=self.name, revision=self.revision), **how)
 
     def draw(self, z: Tensor, truncation: float) -> list[Image]:
         """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them."""
@@ -59,7 +81,7 @@ class LoadedModel:
         return draw_all(lambda face: self._png(*face), faces)
 
     def _draw_png(self, seed: int, truncation: float) -> bytes:
-        return to_png(self.generator.generate([seed], truncation=truncation)[0])
+        return self.png(self.generator.generate([seed], truncation=truncation)[0], seed=seed, truncation=truncation)
 
 
 def while_wanted(items: Iterable[T]) -> Iterator[T]:
@@ -135,11 +157,24 @@ class ModelStore:
         finally:
             self._fetching.release()
 
+    def ready(self, name: str) -> LoadedModel:
+        """The model of that name, if nothing has to be fetched for it.
+
+        Raises:
+            LoadError: otherwise.
+        """
+        name = name.strip() or self.names[0]
+        if guest := self._guests.get(name):
+            return guest
+        if name not in self._own:
+            raise LoadError(f"'{name:.40}' is not loaded on this page; there are {' and '.join(self.names)}")
+        return self._read(name)
+
     def _read(self, name: str) -> LoadedModel:
         with self._reading:
             model = self._own[name]
             if isinstance(model, Path):
-                model = self._own[name] = LoadedModel(*load_model(model))
+                model = self._own[name] = LoadedModel(*load_model(model), name)
             return model
 
     def _blend(self, share: float) -> LoadedModel:
@@ -154,7 +189,8 @@ class ModelStore:
     def _fetch(self, name: str) -> LoadedModel:
         cache = self.folder / name.replace("/", "--")
         try:
-            model = LoadedModel(*load_model(name, public=cache, max_bytes=MAX_BYTES))
+            loaded = load_model(name, public=cache, max_bytes=MAX_BYTES)
+            model = LoadedModel(*loaded, name, commit_of(name, None, cache))
         except LoadError as error:
             shutil.rmtree(cache, ignore_errors=True)
             if len(self._failed) >= 100:
@@ -166,6 +202,12 @@ class ModelStore:
             shutil.rmtree(self.folder / old.replace("/", "--"), ignore_errors=True)
         self._guests[name] = model
         return model
+
+
+def commit_of(model_id: str, revision: str | None, cache: Path | None = None) -> str | None:
+    """The commit of a model of the Hub that lies in the cache."""
+    file = try_to_load_from_cache(model_id, CONFIG_NAME, cache, revision)
+    return Path(file).parent.name if isinstance(file, str) else None
 
 
 def open_models(weights: Path, model_id: str, revision: str | None, guests: Path) -> tuple[ModelStore, str]:
@@ -187,7 +229,9 @@ def open_models(weights: Path, model_id: str, revision: str | None, guests: Path
     first = "anime-faces" if Path(model_id).resolve() == weights else model_id.rstrip("/")
     try:
         name = Path(first).name if Path(first).is_dir() else first
-        own = {name: LoadedModel(*load_model(model_id, revision))}
+        loaded = load_model(model_id, revision)
+        commit = None if Path(model_id).is_dir() else commit_of(model_id, revision)
+        own = {name: LoadedModel(*loaded, name, commit)}
     except LoadError as error:
         if first == "anime-faces":
             raise LoadError(f"MODEL_ID {error}") from error

@@ -4,15 +4,16 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from PIL import Image
-from PIL.Image import Resampling
 from torch import Tensor
 
+from ..enlarging import enlarge as enlarged
 from ..pictures import FORMATS, decode_picture
 from ..sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
+from ..sharp import SharpUnavailable
 from .animation import to_gif, to_mp4, to_png
 from .cache import FileCache
 from .checks import Refusal, choice, creativity, must_be, seed_number, switch, whole_number
@@ -24,8 +25,14 @@ MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
 WAY_FRAMES = 11  # faces in the strip of an interpolation
 FRAMES_PER_SECOND = 20
-ENLARGEMENTS = {"none": None, "crisp": Resampling.NEAREST, "smooth": Resampling.LANCZOS}
 LARGE = 512  # pixels of an enlarged face
+ENLARGEMENTS = {  # style and size
+    "none": None,
+    "crisp": ("crisp", LARGE),
+    "smooth": ("smooth", LARGE),
+    "sharp": ("sharp", LARGE),
+    "sharp-256": ("sharp", LARGE // 2),
+}
 
 MAX_STEPS, MAX_MOVE = 64, 4
 MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS = 16_000_000, 2**24
@@ -48,7 +55,7 @@ class Studio:
         self,
         seed: int | str,
         truncation: float = 1.0,
-        enlarge: Literal["none", "crisp", "smooth"] = "none",
+        enlarge: Literal["none", "crisp", "smooth", "sharp", "sharp-256"] = "none",
         model: str = "",
     ) -> str:
         """Draw the face of one seed, a PNG.
@@ -56,7 +63,8 @@ class Studio:
         Args:
             seed: whole number from 0 to 4294967295, or any name; the same is always the same face.
             truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
-            enlarge: none, or to 512 pixels: crisp (every pixel a square) or smooth (Lanczos).
+            enlarge: none, or to 512 pixels: crisp (every pixel a square), smooth (Lanczos) or sharp (redrawn by
+                waifu2x; sharp-256 to 256 pixels).
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.
         """
         drawn = self.models[model]
@@ -65,8 +73,12 @@ class Studio:
         (png,) = drawn.pngs([(seed, truncation)])
         if filter is None:
             return self.files.add(png, f"seed-{seed}.png")
-        face = _image(png).resize((LARGE, LARGE), filter)
-        return self.files.add(to_png(face), f"seed-{seed}-{enlarge}.png")
+        style, size = filter
+        try:
+            face = enlarged(_image(png), size, style)
+        except SharpUnavailable as error:
+            raise Refusal(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        return self.files.add(drawn.png(face, seed=seed, truncation=truncation), f"seed-{seed}-{enlarge}.png")
 
     def strip(self, seed: int | str, model: str = "") -> Album:
         """Draw one seed at every variety, from the palest face to the wildest: PNGs with the truncation as caption.
@@ -156,8 +168,15 @@ class Studio:
         drawn = self.models[model]
         z, _ = _walk(start, steps, drawn.generator.latent_dim)
         z = _move(drawn, z, moves)
-        png = to_png(drawn.draw(z=z, truncation=creativity(truncation))[0])
-        return self.files.add(png, "explored.png"), latent_to_code(z[0])
+        (face,), code, text = (
+            drawn.draw(z=z, truncation=creativity(truncation)),
+            latent_to_code(z[0]),
+            str(start).strip(),
+        )
+        known: dict[str, Any] = {"code": code}
+        if text.isdecimal() and not steps:  # to the last bit, which a code is not
+            known = {"seed": int(text), "moves": tuple(float(move) for move in moves.split(",") if move)}
+        return self.files.add(drawn.png(face, truncation=truncation, **known), "explored.png"), code
 
     def neighbours(
         self, start: str, truncation: float = 1.0, steps: str = "", moves: str = "", model: str = ""

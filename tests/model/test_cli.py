@@ -15,7 +15,7 @@ import torch
 from hub_server import Hub
 from PIL import Image
 
-from model import Generator, interpolate, latents_from_seeds, read_face, seed_of
+from model import Generator, cli, interpolate, latents_from_seeds, read_face, seed_of
 from model.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -244,3 +244,15 @@ def test_a_face_from_the_hub_remembers_its_commit(weights, tmp_path):
     face = read_face(tmp_path / "o" / "seed-7.png")
     assert (face.seed, face.model, face.revision) == (7, "me/faces", sha)
     assert json.loads((tmp_path / "o" / "faces.json").read_text())["revision"] == sha
+
+
+def test_where_nobody_reads_any_more_it_ends_as_other_programs_do(monkeypatch, capsys):
+    def speak(args):
+        raise BrokenPipeError
+
+    closed = []
+    monkeypatch.setitem(cli.COMMANDS, "name", speak)
+    monkeypatch.setattr(cli.os, "dup2", lambda *files: closed.append(files))
+    monkeypatch.setattr(cli.sys.stdout, "fileno", lambda: 1)
+    assert cli.main(["name", "alice"]) == 128 + 13 and len(closed) == 1
+    assert capsys.readouterr().err == ""

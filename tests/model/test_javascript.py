@@ -1,12 +1,9 @@
 """faces.js: names, seeds and faces in Node and in Chromium are those of Python."""
 
 import base64
-import functools
 import io
 import json
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import node
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model import Generator, seed_of
+from model import Generator, interpolate, latents_from_seeds, seed_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = next(ROOT.glob("train/**/hub_files"))
@@ -103,18 +100,10 @@ def test_node_draws_the_faces_that_pytorch_draws(site, generator):
     assert [error[: len(start)] for error, start in zip(answer["errors"], starts)] == starts
 
 
-class Files(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def url(site):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with node.served(site) as url:
+        yield url
 
 
 DRAW = """
@@ -190,3 +179,19 @@ def test_sizes_styles_and_blobs(browser, url, site, generator):
         assert (blob[0], opened.format) == ("image/png", "PNG")
         assert np.abs(np.asarray(opened.convert("RGB")).astype(int) - np.asarray(face)).max() <= 1
     assert [message.split(":")[0] for message in refused] == ["size", "style", "as"]
+
+
+@WITH_RUNTIME
+def test_what_lies_between_two_faces_is_a_face(site, generator):
+    if not (site / "node_modules").exists():
+        (site / "node_modules").symlink_to(node.install())
+    (site / "between.js").write_text("""
+        import { latent, pixels, slerp } from "./faces.js";
+        const z = slerp(await latent("alice"), await latent(7), 0.3);
+        const refused = await pixels(z.slice(1)).catch((error) => error.message);
+        console.log(JSON.stringify([Buffer.from((await pixels(z)).data).toString("base64"), refused]));
+    """)
+    drawn, refused = json.loads(node.run(site / "between.js"))
+    z = interpolate(latents_from_seeds([seed_of("alice"), 7], 128), 10)[3:4]
+    assert np.abs(rgb(drawn, 64) - np.asarray(generator.generate(z=z)[0]).astype(int)).max() <= 1
+    assert refused == "latent: it is not 128 finite numbers, as latent() gives them"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from model import Generator
 from model.directions import Directions
-from model.errors import LoadError
+from model.errors import LoadError, load_error
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"latent_dim": 8, "base_channels": 4, "image_size": 32}
@@ -89,6 +89,9 @@ def test_arguments_of_the_mixin_are_arguments_here(folder):
         ({"map_location": "cdua"}, "device: 'cdua' cannot be used here"),
         ({"map_location": "cuda:99"}, "device: 'cuda:99' cannot be used here"),
         ({"map_location": None}, "device: 'None' cannot be used here"),
+        ({"revision": ""}, "revision: it is empty; give one, or leave it out"),
+        ({"token": ""}, "token: it is empty; give one, or leave it out"),
+        ({"config": []}, "config: [] is not a dict of the networks' options"),
         ({"proxies": {}}, "proxies: not an option of from_pretrained; those of the networks are latent_dim, base_"),
         ({"latent_dims": 8}, "latent_dims: not an option"),
         ({"config": {"latent_dim": 9}}, "model.safetensors does not fit config.json: tensor 'layers.0.weight'"),
@@ -98,6 +101,17 @@ def test_wrong_arguments_get_a_sentence(folder, options, sentence):
     with pytest.raises(ValueError) as caught:
         Generator.from_pretrained(folder, **options)
     assert str(caught.value).startswith(sentence) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, 7, "", []])
+def test_what_names_no_model_gets_a_sentence(name):
+    with pytest.raises(ValueError, match="is neither a folder nor the id of a model on the Hub"):
+        Generator.from_pretrained(name)
+
+
+def test_a_file_where_downloads_go_is_said():
+    sentence = "'me/x' could not be loaded: a file is in the way of the folder for downloads"
+    assert str(load_error(NotADirectoryError(20, "x"), "me/x", None)) == sentence
 
 
 LOAD = """

@@ -19,6 +19,7 @@ from train.gan.augment import augment, parse_policy
 from train.gan.ema import EMA
 from train.gan.first_weights import initialise
 from train.gan.losses import LOSSES, accuracies, discriminator_loss, generator_loss, gradient_penalty
+from train.gan.negatives import spoil
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -236,6 +237,21 @@ def test_blur_halves_the_resolution_of_every_second_image():
     assert torch.equal(augment(checks, "blur")[~blurred], checks[~blurred])
     plain = torch.full((4, 3, 8, 8), 0.25)
     assert torch.equal(augment(plain, "blur"), plain)
+
+
+def test_spoiled_images_differ_in_one_soft_spot_each():
+    torch.manual_seed(0)
+    x = torch.rand(64, 3, 32, 32) * 2 - 1
+    before = x.clone()
+    changed = (spoil(x, lambda k: torch.rand(64, k)) - x).abs().amax(1) > 1e-6  # (64, 32, 32)
+    assert torch.equal(x, before)
+    assert changed.any((1, 2)).all() and changed.float().mean((1, 2)).max() < 0.3
+    for image in changed:
+        rows, columns = image.any(1).nonzero(), image.any(0).nonzero()
+        box = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert box.float().mean() > 0.5  # one ellipse fills its box
+    edges = torch.cat([changed[:, 0], changed[:, -1], changed[:, :, 0], changed[:, :, -1]], 1)
+    assert edges.float().mean() < 0.02  # the parts of a face lie further in
 
 
 def test_augmentation_policies():

@@ -1,6 +1,7 @@
 """The networks as a package of their own, and what may import what."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from model import Generator, __version__
+from model.wheel import make_wheel, wheel_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +89,28 @@ def test_the_wheel_holds_the_networks_and_asks_for_five_packages(wheel):
     needed = {re.match(r"[\w-]+", line)[0] for line in asked if "extra ==" not in line}
     assert needed == {"torch", "huggingface_hub", "safetensors", "numpy", "pillow"}
     assert (metadata["Name"], metadata["License-Expression"]) == ("anime-dcgan", "MIT")
+
+
+def test_the_package_makes_the_wheel_that_setuptools_builds(wheel):
+    """Names, contents, metadata; the same bytes each time."""
+    ours = make_wheel()
+    assert make_wheel() == ours and wheel_name() == wheel.name
+    with zipfile.ZipFile(wheel) as theirs, zipfile.ZipFile(io.BytesIO(ours)) as archive:
+        assert archive.testzip() is None
+        info = f"anime_dcgan-{__version__}.dist-info"
+        left_out = {f"{info}/top_level.txt", f"{info}/licenses/LICENSE"}  # not needed; not in the package
+        assert set(archive.namelist()) == set(theirs.namelist()) - left_out
+        same = [name for name in archive.namelist() if not name.endswith((f"{info}/METADATA", "WHEEL", "RECORD"))]
+        assert all(archive.read(name).strip() == theirs.read(name).strip() for name in same)
+        one, other = (Parser().parsestr(file.read(f"{info}/METADATA").decode()) for file in (archive, theirs))
+    for key in ("Name", "Version", "Summary", "License-Expression", "Requires-Python", "Provides-Extra"):
+        assert one[key] == other[key], key
+    assert bounds(one) == bounds(other)
+
+
+def bounds(metadata) -> set[tuple[str, ...]]:
+    """What it asks for, however it is written down."""
+    return {tuple(sorted(re.split(r"[ ,;()\"']+|(?=[<>])", line))) for line in metadata.get_all("Requires-Dist")}
 
 
 def test_other_code_draws_the_same_face(wheel, tmp_path):

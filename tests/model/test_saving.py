@@ -15,11 +15,12 @@ from huggingface_hub import ModelCard, constants
 from PIL import Image
 
 from model import Generator, image_grid
+from model.wheel import wheel_name
 from train.release.card import write_card
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"latent_dim": 16, "base_channels": 4, "image_size": 32}
-PACKAGE = {f"anime_dcgan/{path.name}" for path in (ROOT / "model").glob("*.py")}
+PACKAGE = {f"anime_dcgan/{path.name}" for path in (ROOT / "model").glob("*.py")} | {wheel_name()}
 PICTURES = {"samples.png", "interpolation.png"}
 STALE = {
     "onnx/model.onnx": b"1",
@@ -88,9 +89,10 @@ def test_a_first_push_is_complete_and_its_card_leads_to_a_face(hub, weights, tmp
 
     empty, env = tmp_path / "empty", environment(hub, tmp_path / "reader")
     empty.mkdir()
-    _, download = re.search(r"```sh\n(.*?)```", card.text, re.S)[1].splitlines()
-    hf = Path(sys.executable).with_name("hf")
-    subprocess.run([hf, *shlex.split(download)[1:]], cwd=empty, env=env, check=True, timeout=100)
+    install = shlex.split(re.search(r"```sh\n(.*?)```", card.text, re.S)[1])
+    assert install[:2] == ["pip", "install"]
+    pip = [sys.executable, "-m", *install, "--no-deps", "--no-index", "--target", "."]
+    subprocess.run(pip, cwd=empty, env=env, check=True, timeout=100)
     code = re.search(r"```python\n(.*?)```", card.text, re.S)[1]
     subprocess.run([sys.executable, "-c", code], cwd=empty, env=env, check=True, timeout=100)
     generator = Generator.from_pretrained(weights)
@@ -106,7 +108,20 @@ def test_a_branch_is_made_and_its_card_loads_from_it(hub, weights):
     push(weights, branch="v2")
     card = hub.repos["me/faces"].files("v2")["README.md"].decode()
     assert 'from_pretrained("me/faces", revision="v2")' in card and "hf download me/faces --revision v2 " in card
+    assert f"pip install {hub.url}/me/faces/resolve/v2/{wheel_name()}" in card
     assert "revision" not in hub.repos["me/faces"].files()["README.md"].decode()
+
+
+def test_the_card_of_a_pull_request_loads_from_it(hub, weights, others):
+    push(weights)
+    repo = hub.repos["me/faces"]
+    assert push(others, create_pr=True) == ""
+    card = repo.files("refs/pr/1")["README.md"].decode()
+    assert 'from_pretrained("me/faces", revision="refs/pr/1")' in card and "once it is merged" in card
+    assert f"pip install {hub.url}/me/faces/resolve/refs%2Fpr%2F1/{wheel_name()}" in card
+    push(weights, create_pr=True, ignore_patterns="README.md", model_card_kwargs={})
+    assert "revision=" not in repo.files("refs/pr/2")["README.md"].decode()
+    assert "refs/" not in repo.files()["README.md"].decode()
 
 
 def test_a_full_card_stays_and_nothing_of_other_weights_does(hub, weights, others):
@@ -114,10 +129,12 @@ def test_a_full_card_stays_and_nothing_of_other_weights_does(hub, weights, other
     repo, full = hub.repos["me/faces"], b"---\nlicense: mit\n---\n\n# Faces\n\nWritten by hand. ![](losses.png)\n"
     before = repo.files()
     more = STALE | {"README.md": full, "losses.png": b"5", "notes.txt": b"mine", "anime_dcgan/gone.py": b""}
+    more["anime_dcgan-0.0.1-py3-none-any.whl"] = b"of an earlier version"
+    gone = {"anime_dcgan/gone.py", "anime_dcgan-0.0.1-py3-none-any.whl"}
     repo.commit("main", before | more, "all that train.publish uploads")
 
     assert "was left as it is" not in push(weights)  # the same weights: all of it is still theirs
-    assert repo.files() == {name: data for name, data in (before | more).items() if name != "anime_dcgan/gone.py"}
+    assert repo.files() == {name: data for name, data in (before | more).items() if name not in gone}
 
     assert "README.md of 'me/faces' was left as it is" in push(others)
     files = repo.files()
@@ -163,6 +180,15 @@ def test_saving_that_fails_leaves_what_was_there(weights, others, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         Generator.from_pretrained(others).save_pretrained(weights)
     assert {path.name: path.read_bytes() for path in weights.iterdir()} == before
+
+
+def test_a_folder_in_the_way_is_said_before_anything_is_written(weights, others):
+    (weights / "README.md").unlink()
+    (weights / "README.md").mkdir()
+    before = (weights / "model.safetensors").read_bytes()
+    with pytest.raises(IsADirectoryError, match="README.md' is a folder where a file is to be"):
+        Generator.from_pretrained(others).save_pretrained(weights)
+    assert (weights / "model.safetensors").read_bytes() == before
 
 
 def test_a_folder_for_the_hub_has_all_that_it_needs(weights, tmp_path):

@@ -92,6 +92,9 @@ def test_seed_draws_the_face_that_generate_draws(client, generator, seed, trunca
     assert pixels(file) == pixels(generator.generate(seeds=[int(seed)], truncation=truncation)[0])
 
 
+SIZES = "'none', 'sharp-256', 'sharp', 'crisp', 'smooth'"
+
+
 def test_a_name_is_a_face_in_every_endpoint(client, generator):
     seed = seed_of("alice")
     face = pixels(generator.generate([seed])[0])
@@ -281,8 +284,8 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/seed", [7, -0.1], CREATIVITY + "-0.1."),
         ("/seed", [7, None], CREATIVITY + "empty."),
         ("/seed", [7, "much"], CREATIVITY + "'much'."),
-        ("/seed", [7, 1, "huge"], "PNG must be none, crisp or smooth, not 'huge'."),
-        ("/seed", [7, 1, []], "PNG must be none, crisp or smooth, not []."),
+        ("/seed", [7, 1, "huge"], "PNG must be none, crisp, smooth, sharp or sharp-256, not 'huge'."),
+        ("/seed", [7, 1, []], "PNG must be none, crisp, smooth, sharp or sharp-256, not []."),
         ("/seed", [7, 1, "none", 7], MODEL),
         ("/seed", [7, 1, "none", "x" * 201], MODEL),
         ("/strip", [-1], SEED + WHOLE + "-1."),
@@ -347,7 +350,7 @@ def test_the_api_is_documented_endpoints(client):
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']"), model],
+        "/seed": [("seed", "int"), truncation, ("enlarge", f"Literal[{SIZES}]"), model],
         "/strip": [("seed", "int"), model],
         "/batch": [("first_seed", "int"), ("count", "int"), truncation, model],
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model],

@@ -18,10 +18,11 @@ import torch
 from hub_server import Hub
 from PIL import Image
 
-from model import Generator, latents_from_seeds
+from model import Generator, latents_from_seeds, seed_of
 from train import to_onnx
 from train.errors import UserError
-from train.output.weights_folder import check_weights
+from train.output.made_from import left_out, strangers
+from train.output.weights_folder import check_onnx, check_weights
 from train.release import onnx_export
 from train.release.card import write_card
 from train.release.model_repo import model_files
@@ -50,10 +51,9 @@ def faces(weights) -> np.ndarray:
 def repository(weights, tmp_path_factory) -> Path:
     """The weights as the repository on the Hub that publishing makes."""
     folder = tmp_path_factory.mktemp("repository")
-    write_card(weights, "me/faces")
-    for name, path in model_files(weights).items():
+    for name, content in model_files(weights, "me/faces").items():
         (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(path, folder / name)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     return folder
 
 
@@ -162,9 +162,13 @@ def test_an_export_of_other_weights_is_not_published(weights, tmp_path):
     Generator(base_channels=64).save_pretrained(tmp_path / "others")
     shutil.copy(tmp_path / "others" / "model.safetensors", folder)  # by hand: save_pretrained would remove onnx/
     check_weights(folder)
-    with pytest.raises(UserError, match="onnx/model.onnx was made of other weights; make it anew: python -m train.to"):
-        model_files(folder)
+    assert not [name for name in model_files(folder) if name.startswith("onnx/")]
+    assert "onnx/model.onnx, onnx/model_fp16.onnx, onnx/measured.json; make" in left_out(folder, strangers(folder))
     assert "model_fp16" not in write_card(folder, "me/others").read_text()  # measured on other weights
+    with pytest.raises(UserError, match="onnx/model.onnx was made of other weights; make it anew: python -m train.to"):
+        check_onnx(folder)  # where they are needed
+
+    shutil.copy(weights / "model.safetensors", folder)
     (folder / "onnx" / "measured.json").unlink()
     with pytest.raises(UserError, match="no onnx/measured.json in .*; make it: python -m train.to"):
         model_files(folder)
@@ -215,27 +219,41 @@ def test_javascript_maps_seeds_to_latents(repository, tmp_path):
 
 
 @WITH_RUNTIME
-def test_the_javascript_of_the_card_draws_the_same_faces(weights, repository, faces, tmp_path):
+def test_the_javascript_of_the_card_draws_the_same_faces_in_node(weights, repository, faces, tmp_path):
     (snippet,) = card_blocks(weights, "js")
-    assert "latents(7, 128)" in snippet
+    assert "pixels(7)" in snippet
     script = tmp_path / "snippet.mjs"
     shutil.copytree(repository / "onnx", tmp_path / "onnx")
     (tmp_path / "node_modules").symlink_to(node.install())
     # The snippet as it stands, then its drawing again for the other seeds.
     script.write_text(f"""{snippet}
         import {{ writeFile }} from "node:fs/promises";
-        await writeFile("7.bin", pixels);
-        for (let seed = 0; seed < 16; seed++) {{
-            const z = new ort.Tensor("float32", latents(seed, 128), [1, 128]);
-            const {{ images }} = await session.run({{ z }});
-            const bytes = Uint8ClampedArray.from(images.data, (value) => value * 127.5 + 127.5);
-            await writeFile("all.bin", bytes, {{ flag: "a" }});
-        }}
+        await writeFile("7.bin", data);
+        for (let seed = 0; seed < 16; seed++) await writeFile("all.bin", (await pixels(seed)).data, {{ flag: "a" }});
     """)
     node.run(script)
-    drawn = np.frombuffer((tmp_path / "all.bin").read_bytes(), np.uint8).reshape(16, 3, 64, 64).transpose(0, 2, 3, 1)
-    assert off(drawn, faces) <= 1
-    assert (tmp_path / "7.bin").read_bytes() == drawn[7].transpose(2, 0, 1).tobytes()
+    drawn = np.frombuffer((tmp_path / "all.bin").read_bytes(), np.uint8).reshape(16, 64, 64, 4)
+    assert off(drawn[..., :3], faces) <= 1
+    assert (tmp_path / "7.bin").read_bytes() == drawn[7].tobytes()
+
+
+@WITH_RUNTIME
+def test_the_javascript_of_the_card_draws_on_a_plain_page(browser, weights, repository, tmp_path):
+    """As it stands, in a page that holds nothing else; onnxruntime-web's mirror is played by the files of npm."""
+    (snippet,) = card_blocks(weights, "html")
+    shutil.copytree(repository / "onnx", tmp_path / "onnx")
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Mine</title><body>{snippet}")
+    package = node.install() / "onnxruntime-web" / "dist"
+    with node.served(tmp_path) as url, browser.new_page() as tab:
+        mirror = "https://cdn.jsdelivr.net/npm/onnxruntime-web@"
+        tab.route(f"{mirror}**", lambda route: route.fulfill(path=package / route.request.url.split("/")[-1]))
+        tab.goto(url)
+        canvas = tab.locator("canvas")
+        canvas.wait_for(timeout=60_000)
+        read = "c => [...c.getContext('2d').getImageData(0, 0, 256, 256).data]"
+        drawn = np.array(canvas.evaluate(read), np.uint8).reshape(256, 256, 4)[..., :3]
+    face = Generator.from_pretrained(weights).generate([seed_of("alice")])[0].resize((256, 256))
+    assert np.abs(drawn.astype(int) - np.asarray(face)).mean() < 4  # enlarged by another hand
 
 
 def test_the_python_of_the_card_draws_the_same_face(weights, repository, faces, tmp_path):

@@ -17,10 +17,15 @@ import torch
 from hub_server import Hub
 from huggingface_hub import ModelCard
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from model import Discriminator, Generator, image_grid, interpolate, latents_from_seeds
+from model.directions import weights_digest
+from model.wheel import wheel_name
 from train import publish
+from train.output.made_from import made_from, strangers
+from train.output.pictures import save_pictures
+from train.output.weights_folder import save_weights
 from train.release.card import make_card, write_card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +34,7 @@ PICTURES = ["samples.png", "interpolation.png", "losses.png", "progress.webp"]
 UPLOADED = {"README.md", "config.json", "training.json", "metrics.json", *PICTURES}
 UPLOADED |= {"model.safetensors", "discriminator.safetensors"}
 CODE = {f"anime_dcgan/{path.name}": path for path in (ROOT / "model").glob("*.py")}
+WHEEL = wheel_name()
 ALONGSIDE = {"LICENSE": ROOT / "LICENSE", "handler.py": ROOT / "train" / "release" / "hub_files" / "handler.py", **CODE}
 TRAINING = {
     "kimg": 500.0,
@@ -81,7 +87,7 @@ def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     generator.save_pretrained(folder)
     save_file(Discriminator(base_channels=4).state_dict(), folder / "discriminator.safetensors")
-    grid = image_grid(generator.generate(range(4)))
+    grid = image_grid(generator.generate(range(4)))  # as of an earlier version, nothing here says of which weights
     path = interpolate(latents_from_seeds([0, 1], 128), 10)
     image_grid(generator.generate(z=path), columns=11).save(folder / "interpolation.png")
     for name in ("samples.png", "losses.png", "progress.webp"):
@@ -224,9 +230,12 @@ def test_what_is_pushed_comes_back(hub, session, weights, tmp_path):
     sha = repo.refs["main"]
     assert url == f"{hub.url}/{ID}/commit/{sha}"
     assert repo.messages == ["initial commit", "Upload the generator"]  # one commit
-    assert repo.files().keys() - {".gitattributes"} == UPLOADED | ALONGSIDE.keys()
+    assert repo.files().keys() - {".gitattributes"} == UPLOADED | ALONGSIDE.keys() | {WHEEL}
     assert all(repo.files()[name] == path.read_bytes() for name, path in ALONGSIDE.items())
-    assert all(repo.files()[name] == (weights / name).read_bytes() for name in UPLOADED)
+    as_they_are = UPLOADED - {"README.md", "training.json", "metrics.json"}  # these hold folders of this computer
+    assert all(repo.files()[name] == (weights / name).read_bytes() for name in as_they_are)
+    assert not any(b"/home/someone" in data for data in repo.files().values())
+    assert "[PytorchModelHubMixin]" in (weights / "README.md").read_text()  # publishing wrote nothing here
     assert not any(TOKEN.encode() in data for data in repo.files().values())
     assert not repo.private
 
@@ -246,7 +255,9 @@ def test_what_is_pushed_comes_back(hub, session, weights, tmp_path):
 
     # The card as the client reads it.
     card = run_python(elsewhere, CARD, ID)
-    assert card["content"] == (weights / "README.md").read_text()
+    assert card["content"] == repo.files()["README.md"].decode()
+    ours = write_card(weights, ID).read_text().replace("https://huggingface.co/me", f"{hub.url}/me")
+    assert card["content"].partition("<!--")[0] == ours.partition("<!--")[0]
     assert (card["license"], card["library"], card["task"]) == ("mit", "anime-dcgan", "unconditional-image-generation")
     values = {kind: value for kind, value, *_ in card["results"]}
     names = ("precision", "recall", "density", "coverage")
@@ -278,8 +289,9 @@ def test_a_release_has_a_tag_and_what_is_gone_goes(hub, session, weights):
     assert repo.refs["v1"] == repo.refs["main"] and len(repo.messages) == 2
 
     repo.files()["notes.md"] = b"written on the Hub"
+    repo.files()["anime_dcgan-0.0.1-py3-none-any.whl"] = b"of an earlier version"
     assert session(TOKEN, weights, "--hub_model_id", name, "--tag", "v2")[0] == 0
-    assert repo.files("v1").keys() - repo.files("v2").keys() == {"metrics.json"}
+    assert repo.files("v1").keys() - repo.files("v2").keys() == {"metrics.json", "anime_dcgan-0.0.1-py3-none-any.whl"}
     assert repo.files("v2").keys() - repo.files("v1").keys() == {"directions.safetensors", "directions.json"}
     assert b"## Directions" in repo.files("v2")["README.md"] and "notes.md" in repo.files("v2")
 
@@ -301,14 +313,99 @@ def test_branches_and_pull_requests(hub, session, weights, tmp_path):
     status, url, err = session(YOURS, weights, "--hub_model_id", name, "--create_pr")
     assert (status, url) == (0, f"{hub.url}/{name}/discussions/1"), err
     assert repo.files("refs/pr/1").keys() >= UPLOADED and "model.safetensors" not in repo.files("main")
+    # What the card says is true where it lies.
+    assert 'from_pretrained("me/branches", revision="next")' in repo.files("next")["README.md"].decode()
+    assert "hf download me/branches --revision next " in repo.files("next")["README.md"].decode()
+    card = repo.files("refs/pr/1")["README.md"].decode()
+    assert 'from_pretrained("me/branches", revision="refs/pr/1")' in card and "once it is merged" in card
+    assert card.count('"me/branches"') == len(re.findall(r'"me/branches"[^)]*, revision="refs/pr/1"\)', card)) > 0
     (weights / "metrics.json").unlink()
     status, _, err = session(TOKEN, weights, "--hub_model_id", name, "--hub_revision", "refs/pr/1")
     assert status == 0 and b"Results" not in repo.files("refs/pr/1")["README.md"], err
     pulled = run_python(environment(hub.url, tmp_path / "elsewhere"), PULL, name, "next", "refs/pr/1")
     assert pulled["next"] == pulled["refs/pr/1"] == digest(load_file(weights / "model.safetensors"))
 
+    # Of what is there already nobody needs to be asked.
+    assert session(TOKEN, weights, "--hub_model_id", name, "--hub_revision", "main")[0] == 0
+    assert 'revision="' not in repo.files()["README.md"].decode()
+    before = len(repo.messages), repo.refs.copy()
+    status, out, err = session(YOURS, weights, "--hub_model_id", name, "--create_pr")
+    assert (status, out) == (0, f"'{name}' holds all of it already; no pull request was opened"), err
+    assert (len(repo.messages), repo.refs) == before
+
     status, _, err = session(TOKEN, weights, "--hub_model_id", name, "--hub_revision", "refs/pr/9")
     assert status == 1 and "--hub_revision: there is no 'refs/pr/9'" in only_sentence(err)
+
+
+def test_whichever_answer_is_lost_the_printed_command_does_the_rest(hub, session, trained, tmp_path):
+    """The Hub goes away at each request in turn, and does what it was asked last."""
+    weights, left, done = tmp_path / "weights", 0, False
+    save_weights(Generator.from_pretrained(trained), Discriminator(base_channels=4), weights, TRAINING)
+    while not done:
+        name = f"me/lost-{left}"
+        arguments = [weights, "--hub_model_id", name, "--tag", "v1", "--hub_private_repo", "--space", f"{name}-page"]
+        for file in weights.glob("*.safetensors"):  # to be sent each time
+            hub.blobs.pop(hashlib.sha256(file.read_bytes()).hexdigest(), None)
+        hub.left = left
+        status, out, err = session(TOKEN, *arguments)
+        hub.left, done = None, status == 0
+        if not done:
+            words = shlex.split(only_sentence(err).partition("to retry: ")[2])
+            assert words == ["python", "-m", "train.publish", *map(str, arguments)]
+            status, out, err = session(TOKEN, *words[3:])
+            assert status == 0, err
+        repo, page = hub.repos[name], hub.repos[f"spaces/{name}-page"]
+        assert repo.messages == ["initial commit", "Upload the generator"] and repo.refs["v1"] == repo.refs["main"]
+        assert page.messages == ["initial commit", "Upload the page"] and page.private
+        assert page.variables == {"MODEL_ID": name, "MODEL_REVISION": repo.refs["main"]}
+        assert [line.rpartition("/")[2] for line in out.splitlines()] == [repo.refs["v1"], page.refs["main"]]
+        left += 1
+    assert left > 15
+
+
+def test_what_is_of_other_weights_is_left_out(hub, session, weights, tmp_path):
+    name, folder = "me/mixed", weights
+    (folder / "faces.safetensors").write_bytes(save({"z": torch.zeros(1)}, {"weights": "0" * 64}))
+    (folder / "metrics.json").write_text(json.dumps(METRICS | {"weights": weights_digest(folder)}))
+    status, _, err = session(TOKEN, folder, "--hub_model_id", name)
+    assert status == 0 and err.startswith(f"left out of '{folder}', because they are of other weights: faces.safet"), (
+        err
+    )
+    assert hub.repos[name].files().keys() >= UPLOADED and "faces.safetensors" not in hub.repos[name].files()
+
+    # Other weights beside all of it: neither what says so nor what says nothing is theirs.
+    Generator(base_channels=4).save_pretrained(tmp_path / "others")
+    shutil.copy(tmp_path / "others" / "model.safetensors", folder)
+    status, _, err = session(TOKEN, folder, "--hub_model_id", name)
+    assert status == 0 and "training.json, metrics.json, samples.png" in err, err
+    files = hub.repos[name].files()
+    assert files.keys() - {".gitattributes"} == {"README.md", "config.json", "model.safetensors", WHEEL, *ALONGSIDE}
+    for words in (b"none was picked", b"## Results", b"## Training", b"discriminator"):
+        assert words not in files["README.md"]
+    status, out, _ = session(TOKEN, folder, "--hub_model_id", name, "--dry_run")
+    assert {line.split()[1] for line in out.splitlines()[1:]} == files.keys() - {".gitattributes"}
+
+
+def test_what_the_trainer_leaves_says_of_which_weights_it_is(trained, tmp_path):
+    generator, folder = Generator.from_pretrained(trained), tmp_path / "weights"
+    save_weights(generator, Discriminator(base_channels=4), folder, TRAINING, METRICS)
+    line = {"kimg": 1.0, "loss_d": 1.0, "loss_g": 1.0, "accuracy_real": 0.5, "accuracy_fake": 0.5}
+    save_pictures(generator, folder, [line], [trained / "samples.png"])
+    names = {*UPLOADED, "discriminator.safetensors"} - {"README.md", "config.json", "model.safetensors"}
+    assert {name: made_from(folder / name) for name in names} == dict.fromkeys(names, weights_digest(folder))
+    assert strangers(folder) == []
+    with torch.no_grad():
+        generator.layers[1].weight *= 1.01
+    generator.save_pretrained(tmp_path / "later")
+    shutil.copy(tmp_path / "later" / "model.safetensors", folder)
+    assert set(strangers(folder)) == names
+
+
+def test_a_list_that_nobody_reads_to_its_end():
+    code = "from train.errors import run; raise SystemExit(run(lambda: print('a file'), 'publish'))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1, text=True) as process:
+        process.stdout.close()  # as head does
+        assert process.stderr.read() == "" and process.wait(60) == 128 + 13
 
 
 def test_private_repositories(hub, session, weights):
@@ -475,6 +572,11 @@ def test_a_broken_discriminator_is_not_published(weights, capsys, kind):
         (["{folder}", "--hub_model_id", ID, "--hub_revision", "0" * 40], "--hub_revision: '0000"),
         (["{folder}", "--hub_model_id", ID, "--tag", "v 1"], "--tag: 'v 1' is not a name"),
         (["{folder}", "--hub_model_id", ID, "--tag", "v1", "--create_pr"], "--tag: "),
+        (["{folder}", "--hub_model_id", ID, "--commit_message", ""], "--commit_message: it is empty; give a value"),
+        (["{folder}", "--hub_model_id", ID, "--tag", " "], "--tag: it is empty"),
+        (["{folder}", "--hub_model_id", ID, "--space", ""], "--space: it is empty"),
+        (["{folder}", "--card_only", "--dry_run"], "--dry_run: it writes nothing; leave out --card_only"),
+        (["{folder}", "--space", "me/a", "--static_space", "me/a"], "--static_space: 'me/a' is the Space of the other"),
         (["{folder}", "--space", "faces"], "--space: 'faces' is not 'name/space'"),
         (["{folder}/nowhere", "--hub_model_id", ID], "weights_folder: no folder"),
         (["{folder}/checkpoint", "--card_only"], "weights_folder: no config.json"),
@@ -516,22 +618,24 @@ def test_the_card_tells_what_is_there(weights):
     assert ModelCard(text).data.eval_results is None
 
 
-def test_whoever_follows_the_card_draws_a_face(hub, session, weights, tmp_path):
+@pytest.mark.parametrize("way", ["by its address", "by hf download"])
+def test_whoever_follows_the_card_draws_a_face(hub, session, weights, tmp_path, way):
     """Its commands and snippets as they stand, in an empty folder that knows nothing of this repository."""
-    name, folder = "me/found", tmp_path / "empty"
+    name, folder, private = "me/found", tmp_path / "empty", way == "by hf download"
     folder.mkdir()
-    assert session(TOKEN, weights, "--hub_model_id", name)[0] == 0
-    card, env = hub.repos[name].files()["README.md"].decode(), environment(hub.url, tmp_path / "home", token=None)
-    installing, downloading = re.search(r"```sh\n(.*?)```", card, re.S)[1].splitlines()
-    needed = re.findall(
-        r"\"\w+>=[^\"]+\"", (ROOT / "pyproject.toml").read_text().partition("\ndependencies")[2].partition("\n]")[0]
-    )
-    assert installing == f"pip install {' '.join(needed)}"
-    assert downloading.startswith("hf download ")
-    hf = Path(sys.executable).with_name("hf")
-    subprocess.run([hf, *shlex.split(downloading)[1:]], cwd=folder, env=env, check=True, timeout=100)
+    arguments = ("--hub_model_id", name + "-private" * private, *["--hub_private_repo"] * private)
+    assert session(TOKEN, weights, *arguments)[0] == 0
+    name = arguments[1]
+    card = hub.repos[name].files()["README.md"].decode()
+    env = environment(hub.url, tmp_path / "home", token=TOKEN if private else None)
+    env |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(folder / "site")}
+    lines = [text.strip() for text in re.findall(r"```sh\n(.*?)```", card, re.S)[:2]]
+    assert lines[0] == f"pip install {hub.url}/{name}/resolve/main/{WHEEL}" and lines[1].startswith("hf download ")
+    # What it needs is here already, and no index can be asked.
+    line = f"{lines[private]} --no-deps --no-index --target site"
+    subprocess.run(["bash", "-ec", line], cwd=folder, env=env, check=True, timeout=100)
     (folder / "draw.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", card, re.S)))
-    subprocess.run([sys.executable, "draw.py"], cwd=folder, env=env, check=True, timeout=100)
+    subprocess.run([sys.executable, "-P", "draw.py"], cwd=folder, env=env, check=True, timeout=100)
     with Image.open(folder / "7.png") as face:
         assert face.tobytes() == Generator.from_pretrained(weights).generate([7])[0].tobytes()
 
@@ -543,6 +647,21 @@ def test_a_card_that_is_not_for_the_hub_speaks_of_its_folder(weights, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], cwd=weights.parent, env=env, check=True, timeout=100)
     assert (weights.parent / "7.png").is_file()
+
+
+def test_both_cards_tell_the_hub_the_same_and_from_one_copy(weights):
+    short, full = ModelCard((weights / "README.md").read_text()).data, make_card(weights).data
+    assert "[PytorchModelHubMixin]" in (weights / "README.md").read_text()
+    for name in ("license", "library_name", "pipeline_tag"):
+        assert getattr(short, name) == getattr(full, name)
+    assert set(full.tags) <= set(short.tags) and "anime" in full.tags
+    sources = [*ROOT.glob("model/*.py"), *ROOT.glob("train/**/*.py")]
+    assert [path.name for path in sources if '"image-generation"' in path.read_text()] == ["card.py"]
+
+
+def test_a_card_for_a_branch_is_written_for_it(weights, capsys):
+    assert publish.main([str(weights), "--card_only", "--hub_model_id", ID, "--hub_revision", "next"]) == 0
+    assert 'from_pretrained("me/anime-dcgan", revision="next")' in (weights / "README.md").read_text()
 
 
 def test_only_inception_makes_an_fid(weights):
@@ -578,12 +697,22 @@ def test_a_card_edited_by_hand_is_kept(weights):
         ("training.json", "[]", "not a JSON object"),
         ("config.json", "4", "not a JSON object"),
         ("metrics.json", '{"fd": 3.5}', "num_samples and num_reference must stand beside the numbers"),
+        ("README.md", b"\xff\xfe", "it cannot be read as text in UTF-8"),
+        ("training.json", '{"dataset": "faces"}', "weights: its JSON files hold what no command here writes"),
+        ("training.json", '{"images_seen": 5, "hours": "x"}', "its JSON files hold what no command here writes"),
+        ("directions.json", '{"sliders": 3}', "its JSON files hold what no command here writes"),
+        ("onnx/measured.json", '{"faces": 3}', "its JSON files hold what no command here writes"),
+        ("losses.png", "x", "losses.png is no picture; remove it or give another folder"),
+        ("directions.safetensors", "x", "directions.safetensors is damaged; remove it or give another folder"),
     ],
 )
-def test_broken_json_is_one_sentence(weights, capsys, name, text, expected):
-    (weights / name).write_text(text)
+def test_broken_files_are_one_sentence(weights, capsys, name, text, expected):
+    (weights / "onnx").mkdir()
+    (weights / "onnx" / "model.onnx").write_bytes(b"")
+    (weights / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     assert publish.main([str(weights), "--card_only"]) == 2
-    assert f"{name}: {expected}" in only_sentence(capsys.readouterr().err.strip())
+    sentence = only_sentence(capsys.readouterr().err.strip())
+    assert expected in sentence and (name in sentence or "its JSON files" in sentence)
 
 
 def test_it_also_runs_from_anywhere(weights, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 from hub_server import Hub
-from huggingface_hub import RepoCard
+from huggingface_hub import RepoCard, constants
 from page import Page
 from PIL import Image
 
@@ -125,6 +125,37 @@ def test_a_dry_run_lists_the_files_and_asks_nothing(hub, weights, capsys):
     assert model.startswith(f"{MODEL}:\n") and "handler.py" in model and "model.safetensors" in model
     assert ".env" not in out and "optimizer" not in out and "tests" not in out
     assert len(hub.requests) == asked and (weights / "README.md").read_bytes() == card
+
+
+def test_a_page_of_a_private_model_is_private_and_is_told_its_token(hub, weights, monkeypatch, capsys):
+    model, page = "me/hidden", "me/hidden-page"
+    hub.create("me", {}, {"name": "hidden", "visibility": "private"})
+    for name, value in (("ENDPOINT", hub.url), ("HF_HUB_DISABLE_XET", True)):
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+    def publish_both(space_token: str = "") -> tuple[int, str]:
+        monkeypatch.setenv("SPACE_TOKEN", space_token)
+        status = publish.main([str(weights), "--hub_model_id", model, "--space", page])
+        return status, capsys.readouterr().err
+
+    status, err = publish_both()
+    space = hub.repos[f"spaces/{page}"]
+    assert status == 0 and space.private and space.secrets == {}
+    assert f"cannot read the private '{model}' until it has a secret HF_TOKEN: make a token that may read" in err
+    assert f"{hub.url}/spaces/{page}/settings" in err and TOKEN not in err
+    assert b"preload_from_hub" not in space.files()["README.md"] and space.variables["MODEL_ID"] == model
+
+    status, err = publish_both("hf_secretOfYours")  # which may not read it
+    assert status == 1 and f"SPACE_TOKEN: this token cannot read '{model}'; give one that may" in err
+    status, err = publish_both(TOKEN)
+    assert status == 0 and "secret HF_TOKEN" not in err and space.secrets == {"HF_TOKEN": TOKEN}
+    status, err = publish_both()  # it has one
+    assert status == 0 and "secret HF_TOKEN" not in err
+
+    space.private = False  # it would show the weights
+    status, err = publish_both()
+    assert status == 1 and f"--space: '{page}' is public, and what goes there is to be private" in err
 
 
 def test_refusals_name_the_space_and_how_to_retry(hub, weights, tmp_path):

@@ -1,10 +1,7 @@
 """The page without a server: published to a Hub on the loopback interface, downloaded, used in headless Chromium."""
 
 import base64
-import functools
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,11 +15,12 @@ from test_space import download, run
 
 from model import Generator, interpolate, latents_from_seeds
 from train import publish
-from train.release.space import RUNTIME_FILES
+from train.release.model_repo import HUB_FILES
+from train.release.space import RUNTIME, RUNTIME_FILES
 
 pytestmark = pytest.mark.skipif(not node.available(), reason="Node.js, npm or onnxruntime-web is not to be had")
 ID = "me/static"
-FILES = {"README.md", "LICENSE", "index.html", "onnx/model_fp16.onnx", "onnx/latents.mjs"}
+FILES = {"README.md", "LICENSE", "index.html", "onnx/model_fp16.onnx", "onnx/latents.mjs", "onnx/faces.js"}
 FILES |= {f"ort/{name}" for name in RUNTIME_FILES}
 
 
@@ -47,22 +45,10 @@ def space(weights, tmp_path_factory) -> Path:
     return folder
 
 
-class Files(SimpleHTTPRequestHandler):
-    """Static files, and not a word about them."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def url(space):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(space)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with node.served(space) as url:
+        yield url
 
 
 @pytest.fixture
@@ -166,10 +152,14 @@ def test_a_model_that_is_missing_is_said(browser, url, space):
         with browser.new_page() as tab:
             tab.goto(url)
             expect(tab.locator("#status")).to_contain_text(
-                "could not be loaded (onnx/model_fp16.onnx: the server answered 404)"
+                f"could not be loaded ({url}/onnx/model_fp16.onnx: the server answered 404)"
             )
     finally:
         (space / "hidden").rename(space / "onnx" / "model_fp16.onnx")
+
+
+def test_the_module_and_the_space_take_the_same_runtime():
+    assert f"/npm/{RUNTIME}/dist/{RUNTIME_FILES[0]}" in (HUB_FILES / "faces.js").read_text()
 
 
 def test_weights_without_onnx_are_refused_and_the_plan_is_listed(weights, tmp_path, capsys):

@@ -1,7 +1,8 @@
 """A Hugging Face Hub on the loopback interface for the real client: repositories in memory, commits, LFS, errors.
 
 ``with Hub() as hub:`` serves at ``hub.url``. ``hub.repos`` holds what was pushed, ``hub.requests`` what was asked, and
-``hub.broken`` is a set of words: a request whose path holds one of them is answered with error 500.
+``hub.broken`` is a set of words: a request whose path holds one of them is answered with error 500. Once ``hub.left``
+is a number, so many requests are answered; the one after them is obeyed, but its answer is lost, and all later fail.
 """
 
 import base64
@@ -24,6 +25,7 @@ class Repo:
     private: bool
     sdk: str | None = None  # of a Space
     variables: dict[str, str] = field(default_factory=dict)  # of a Space
+    secrets: dict[str, str] = field(default_factory=dict)  # of a Space
     tags: set[str] = field(default_factory=set)  # those of ``refs`` that are tags
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,12 @@ def oids(path: str, data: bytes) -> tuple[str, str | None]:
     return git, hashlib.sha256(data).hexdigest() if path.endswith(LFS_SUFFIXES) else None
 
 
+def sibling(path: str, data: bytes) -> dict:
+    git, lfs = oids(path, data)
+    file = {"rfilename": path, "size": len(data), "blobId": git}
+    return file | ({"lfs": {"sha256": lfs, "size": len(data), "pointerSize": 130}} if lfs else {})
+
+
 class Hub:
     def __init__(self, tokens: dict[str, str] | None = None) -> None:
         self.tokens = tokens or {"hf_me": "me"}  # token -> user
@@ -65,6 +73,7 @@ class Hub:
         self.requests: list[str] = []
         self.authorizations: list[str | None] = []  # one for each request
         self.broken: set[str] = set()
+        self.left: int | None = None
 
     def __enter__(self) -> "Hub":
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": self}))
@@ -112,7 +121,7 @@ class Hub:
             "id": name,
             "sha": sha,
             "private": repo.private,
-            "siblings": [{"rfilename": p} for p in repo.files(sha)],
+            "siblings": [sibling(path, data) for path, data in repo.files(sha).items()],
         }
 
     def tree(self, kind, name, rev, user, query, body):
@@ -152,6 +161,13 @@ class Hub:
     def delete_variable(self, name, user, query, body):
         del self.writable("spaces", name, user).variables[body["key"]]
         return self.list_variables(name, user, query, body)
+
+    def list_secrets(self, name, user, query, body):
+        return {key: {"key": key} for key in self.writable("spaces", name, user).secrets}
+
+    def set_secret(self, name, user, query, body):
+        self.writable("spaces", name, user).secrets[body["key"]] = body["value"]
+        return {}
 
     def branch(self, kind, name, branch, user, query, body):
         repo = self.writable(kind, name, user)
@@ -195,7 +211,8 @@ class Hub:
 
     def commit(self, kind, name, rev, user, query, body):
         create_pr, path = query.get("create_pr") == ["1"], name if kind == "models" else f"{kind}/{name}"
-        repo = (self.repo if create_pr else self.writable)(kind, name, user)
+        anybody = create_pr or rev.startswith("refs/pr/")  # whoever opened a pull request adds to it
+        repo = (self.repo if anybody else self.writable)(kind, name, user)
         files, message = dict(repo.files(rev)), ""
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
@@ -238,6 +255,8 @@ ROUTES = [
         ("GET", "/api/spaces/" + NAME + "/variables", Hub.list_variables),
         ("POST", "/api/spaces/" + NAME + "/variables", Hub.set_variable),
         ("DELETE", "/api/spaces/" + NAME + "/variables", Hub.delete_variable),
+        ("GET", "/api/spaces/" + NAME + "/secrets", Hub.list_secrets),
+        ("POST", "/api/spaces/" + NAME + "/secrets", Hub.set_secret),
         ("POST", API + NAME + "/preupload/([^/]+)", Hub.preupload),
         ("POST", API + NAME + "/commit/([^/]+)", Hub.commit),
         ("POST", "/(datasets/|spaces/)?" + NAME + r"\.git/info/lfs/objects/batch", Hub.lfs_batch),
@@ -281,6 +300,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if any(word in self.path for word in self.hub.broken):
                 raise Refusal(500, f"Something went wrong for {self.headers.get('Authorization')}")
+            if self.hub.left is not None and self.hub.left < 0:
+                raise Refusal(418, "The Hub is away")
             method = "GET" if self.command == "HEAD" else self.command
             for wanted, pattern, handler in ROUTES:
                 if wanted == method and (match := pattern.match(url.path)):
@@ -289,6 +310,10 @@ class Handler(BaseHTTPRequestHandler):
                     break
             else:
                 raise Refusal(404, "No such route")
+            if self.hub.left is not None:
+                self.hub.left -= 1
+                if self.hub.left < 0:  # not a 500, which the client would try again for minutes
+                    raise Refusal(418, "The answer was lost")
         except Refusal as refusal:
             status, answer = refusal.status, refusal.body
             headers = {

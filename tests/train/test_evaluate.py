@@ -1,13 +1,14 @@
 """The metrics against what is known of them, and the evaluation as users run it."""
 
 import json
-import os
 import subprocess
 import sys
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from model import Generator
+from model.directions import weights_digest
 from train.data.choice import is_image
 from train.data.dataset import prepare
 from train.evaluate import main
@@ -22,6 +24,7 @@ from train.neighbours import pairs
 from train.quality.evaluation import evaluate
 from train.quality.features import draw, load_extractor
 from train.quality.metrics import frechet_distance, kid, manifold_metrics
+from train.quality.two_sample import LEAST, build_judge, rank, two_sample_test
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -42,6 +45,40 @@ def gaussian(n: int, mean: Tensor, root: Tensor, seed: int = 0) -> Tensor:
 
 def normal(n: int, features: int, seed: int, shift: float = 0.0) -> Tensor:
     return torch.randn(n, features, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + shift
+
+
+# The judge
+
+
+def pairs_of_squares(n: int, seed: int, matching: bool) -> Tensor:
+    """uint8 (n, 3, 64, 64): two squares on grey, of one random colour or each of its own."""
+    colours = torch.randint(0, 256, (n, 2, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    images = torch.full((n, 3, 64, 64), 128, dtype=torch.uint8)
+    images[:, :, 16:40, 6:28] = colours[:, 0, :, None, None]
+    images[:, :, 16:40, 36:58] = colours[:, 0 if matching else 1, :, None, None]
+    return images
+
+
+def test_the_judge_sees_what_does_not_fit_together_and_nothing_else(monkeypatch) -> None:
+    monkeypatch.setattr("train.quality.two_sample.build_judge", partial(build_judge, channels=8))  # it is quicker
+    state = torch.get_rng_state()
+    real = pairs_of_squares(500, 0, matching=True)
+    odd = two_sample_test(real, pairs_of_squares(500, 1, matching=False))
+    assert odd["judge_auc"] > 0.8 and odd["judge_pass"] < 0.8 and odd["judge_images"] == 400
+    same = two_sample_test(real, pairs_of_squares(500, 1, matching=True))
+    assert abs(same["judge_auc"] - 0.5) < 0.15 and same["judge_pass"] > 0.85
+    assert two_sample_test(real[:130], real[200:400]) == two_sample_test(real[:130], real[200:400])
+    assert torch.equal(state, torch.get_rng_state())
+    with pytest.raises(ValueError, match=f"at least {LEAST} images"):
+        two_sample_test(real, real[: LEAST - 1])
+
+
+def test_the_rank_of_scores_counts_ties_half() -> None:
+    assert rank(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])) == 1
+    assert rank(torch.tensor([0.0]), torch.tensor([0.0, 1.0])) == 0.25
+    higher, lower = normal(60, 1, 0, 0.5).flatten().round(decimals=1), normal(70, 1, 1).flatten().round(decimals=1)
+    pairs = (higher[:, None] > lower).double() + (higher[:, None] == lower).double() / 2
+    assert rank(higher, lower) == pytest.approx(float(pairs.mean()))
 
 
 # Frechet distance
@@ -180,13 +217,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "train.evaluate", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
-    )
+    return commands.run(*arguments, command="train.evaluate", **environment)
 
 
 DRAWN = ("feature_extractor_digest", "reference_digest", "subset_seed")
@@ -203,7 +234,8 @@ def test_command_line_on_a_weights_folder(made: Path, tmp_path: Path, capsys) ->
     assert (metrics["feature_extractor"], metrics["reference"]) == ("pool.pt", "faces")
     assert (metrics["num_samples"], metrics["num_reference"]) == (50, 40)
     assert (metrics["truncation"], metrics["kimg"]) == (0.8, 12.5)
-    assert set(metrics) == {*KEYS, "feature_extractor", "reference", "truncation", "kimg", *DRAWN}
+    assert set(metrics) == {*KEYS, "feature_extractor", "reference", "truncation", "kimg", "weights", *DRAWN}
+    assert metrics["weights"] == weights_digest(made / "weights")
     assert "Samples" in ran.stderr and "Reference" in ran.stderr
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".json", ".npy", ".npy"]  # nothing half-written
 
@@ -216,8 +248,7 @@ def test_command_line_on_a_weights_folder(made: Path, tmp_path: Path, capsys) ->
 def test_script_runs_from_any_folder(made: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "train.evaluate", "faces", "--train_data_dir", "faces"]
     command += ["--feature_extractor", "pool.pt", "--resolution", "32", "--cache_dir", tmp_path]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=made, env=env, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=made, env=commands.ENV, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     metrics = json.loads(ran.stdout)
     assert metrics["fd"] == pytest.approx(0, abs=1e-6) and metrics["coverage"] == metrics["recall"] == 1

@@ -2,7 +2,9 @@
 
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -13,14 +15,16 @@ from torch import nn
 from model import Discriminator, Generator, latents_from_seeds, truncate
 from model.blocks import ADDITIONS, MappingNetwork
 from model.files import read_tensors
-from train.config import TrainConfig, require_same_run
+from train.config import TrainConfig
 from train.errors import UserError
 from train.gan.ema import EMA
 from train.gan.latents import truncated
 from train.gan.losses import gradient_penalty
 from train.release.onnx_export import to_onnx
 from train.run.growth import additions, fill
+from train.run.same_run import require_same_run
 from train.run.setup import build_networks, load_networks
+from train.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 GROWN = {"mapping_layers": 2, "g_blocks": 1, "d_blocks": 2, "d_hidden": 16}
@@ -218,6 +222,15 @@ def test_onnx_and_the_endpoint_truncate_as_pytorch_does(mapped, tmp_path, monkey
     spec.loader.exec_module(handler)
     drawn = handler.EndpointHandler(str(tmp_path)).generator.generate([3], truncation=0.7)[0]
     assert np.array_equal(np.asarray(drawn), np.asarray(mapped.generate([3], truncation=0.7)[0]))
+
+
+def test_a_part_of_what_the_discriminator_sees_as_drawn_is_spoiled_real_faces():
+    config, draws = SimpleNamespace(negative_part=0.25, augment="none"), SimpleNamespace(uniform=partial(torch.rand, 8))
+    fake, real = torch.zeros(8, 3, 32, 32), torch.rand(8, 3, 32, 32) + 1
+    shown = Trainer.with_negatives(SimpleNamespace(config=config), fake, real, draws)
+    assert torch.equal(shown[2:], fake[2:])
+    near = (shown[:2] == real[:2]).float().mean((1, 2, 3))  # each is the real face of its own place, but for a spot
+    assert (near > 0.6).all() and (near < 1).all()
 
 
 def test_a_part_of_the_drawn_faces_is_truncated():

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from model import Generator, image_grid, interpolate, latents_from_seeds
+from model.directions import weights_digest
 from train.output.files import atomic_file
+from train.output.made_from import mark
 
 GRID_SEEDS = range(64)  # the faces of every sample grid
 INTERPOLATION_STEPS = 10  # 11 pictures with both ends
@@ -27,8 +29,8 @@ def save_image(image: Image.Image, path: Path, **options) -> None:
         image.save(temporary, format=path.suffix[1:], **options)
 
 
-def plot_losses(metrics: list[dict], path: Path) -> None:
-    """Both losses and the discriminator's accuracy on real and fake against kimg, as a PNG."""
+def plot_losses(metrics: list[dict], path: Path, exif: Image.Exif) -> None:
+    """Both losses and the discriminator's accuracy on real and fake against kimg, as a PNG with ``exif`` in it."""
     with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -42,10 +44,10 @@ def plot_losses(metrics: list[dict], path: Path) -> None:
         for axes in (left, right):
             axes.legend(frameon=False)
         with atomic_file(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
+            figure.savefig(temporary, format="png", dpi=110, pil_kwargs={"exif": exif})
 
 
-def save_progress(grids: list[Path], path: Path, columns: int = 5) -> None:
+def save_progress(grids: list[Path], path: Path, columns: int = 5, **options) -> None:
     """An animated WebP of the top left corner of the sample grids, in order of training, at most 60 frames."""
     step = max(1, math.ceil(len(grids) / PROGRESS_FRAMES))
     first = (len(grids) - 1) % step  # so that the last one is always in
@@ -55,15 +57,20 @@ def save_progress(grids: list[Path], path: Path, columns: int = 5) -> None:
             side = image.width // 8 * columns
             frames.append(image.convert("RGB").crop((0, 0, side, side)))
     durations = [120] * (len(frames) - 1) + [2000]
-    save_image(frames[0], path, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=75)
+    options |= dict(save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=75)
+    save_image(frames[0], path, **options)
 
 
 def save_pictures(generator: Generator, folder: Path, metrics: list[dict], grids: list[Path]) -> None:
-    """Write samples.png (seeds 0 to 63), interpolation.png (11 steps), losses.png and progress.webp."""
-    save_image(image_grid(generator.generate(GRID_SEEDS)), folder / "samples.png")
+    """Write samples.png (seeds 0 to 63), interpolation.png (11 steps), losses.png and progress.webp.
+
+    They say that they are of the model.safetensors in ``folder``, which must be the generator's.
+    """
+    exif = mark(weights_digest(folder))
+    save_image(image_grid(generator.generate(GRID_SEEDS)), folder / "samples.png", exif=exif)
     path = interpolate(latents_from_seeds([0, 1], generator.latent_dim), INTERPOLATION_STEPS)
-    save_image(image_grid(generator.generate(z=path), columns=len(path)), folder / "interpolation.png")
+    save_image(image_grid(generator.generate(z=path), columns=len(path)), folder / "interpolation.png", exif=exif)
     if metrics:
-        plot_losses(metrics, folder / "losses.png")
+        plot_losses(metrics, folder / "losses.png", exif)
     if grids:
-        save_progress(grids, folder / "progress.webp")
+        save_progress(grids, folder / "progress.webp", exif=exif)

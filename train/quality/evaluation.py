@@ -2,21 +2,25 @@
 
 from pathlib import Path
 
+import torch
+
 from model import Generator
 from train.data.dataset import ImageSet, default_cache_dir
 from train.errors import UserError
 from train.quality.features import INCEPTION, Extractor, array_batches, draw, reference_features
 from train.quality.metrics import NEIGHBOURS, SUBSET_SEED, drawn, frechet_distance, kid, manifold_metrics
+from train.quality.two_sample import TESTED, TRAINED, two_sample_test
 
 
-def require_enough(images: ImageSet, option: str) -> ImageSet:
+def require_enough(images: ImageSet, option: str, least: int = NEIGHBOURS + 1) -> ImageSet:
     """The set itself, or UserError where it is too small for the metrics."""
-    if len(images) <= NEIGHBOURS:
-        sentence = f"'{images.name}' holds {len(images)} images; at least {NEIGHBOURS + 1} are needed"
+    if len(images) < least:
+        sentence = f"'{images.name}' holds {len(images)} images; at least {least} are needed"
         raise UserError(option, sentence)
     return images
 
 
+NUM_REFERENCE = 10_000  # images of the reference, where nobody asks for another number
 CONDITIONS = (
     *("feature_extractor", "feature_extractor_digest", "num_samples", "num_reference", "reference_digest"),
     *("subset_seed", "truncation"),
@@ -34,7 +38,7 @@ def evaluate(
     extractor: Extractor,
     *,
     num_samples: int = 10_000,
-    num_reference: int = 10_000,
+    num_reference: int = NUM_REFERENCE,
     truncation: float = 1.0,
     seed: int = 0,
     batch_size: int = 250,
@@ -77,3 +81,27 @@ def evaluate(
         "fid" if extractor.name == INCEPTION else "fd": frechet_distance(fake, real),
         "kid": kid(fake, real),
     } | manifold_metrics(real, fake)
+
+
+def judge(
+    samples: Generator | ImageSet,
+    reference: ImageSet,
+    *,
+    truncation: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 250,
+    device: str = "cpu",
+) -> dict:
+    """What :func:`two_sample_test` says of so many images of each side as its budget has, chosen as in `evaluate`.
+
+    Raises:
+        ValueError: too few images.
+    """
+    n = TRAINED + TESTED
+    if isinstance(samples, Generator):
+        batches = draw(samples, n, truncation=truncation, first_seed=seed, batch_size=batch_size)
+        fake = torch.cat([batch.cpu() for batch in batches])
+    else:
+        fake = next(array_batches(samples.images, n, drawn(len(samples), n).numpy()))
+    real = next(array_batches(reference.images, n, drawn(len(reference), n).numpy()))
+    return two_sample_test(real, fake, device=device)

@@ -9,13 +9,13 @@ from pathlib import Path, PureWindowsPath
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from model.directions import weights_digest
+from model.card import LIBRARY, LICENSE, TAGS, TASK, hub_install
 from train.config import TrainConfig
 from train.errors import UserError
 from train.output.files import read_json, write_text
+from train.output.made_from import strangers
 
 TEMPLATE = Path(__file__).with_name("card.md")
-TASK = "unconditional-image-generation"
 METRICS = {  # key in metrics.json: name, type in the model-index, which way is better
     "fd": ("Fréchet distance", "frechet_distance", "lower is better"),
     "kid": ("Kernel distance", "kernel_distance", "lower is better"),
@@ -23,6 +23,8 @@ METRICS = {  # key in metrics.json: name, type in the model-index, which way is 
     "recall": ("Recall", "recall", "higher is better"),
     "density": ("Density", "density", "higher is better"),
     "coverage": ("Coverage", "coverage", "higher is better"),
+    "judge_auc": ("Judge's AUC", "judge_auc", "lower is better; 0.5: it cannot tell drawn from real"),
+    "judge_pass": ("Passed by the judge", "judge_pass", "higher is better; 0.95: as real ones"),
     "nearest": ("Nearest distance, over that of real images", "nearest_distance_ratio", "well under 1 means copying"),
 }
 INCEPTION_METRICS = {"fd": ("FID", "fid"), "kid": ("KID", "kid")}  # names that only Inception features may bear
@@ -86,17 +88,22 @@ def eval_results(rows: list[dict], metrics: dict, reference: str, dataset: str |
     ]
 
 
-def evidence(folder: Path, name: str) -> dict:
-    """What was measured on the weights of a folder, {} where that is nothing or was other weights."""
-    found = read_json(folder / name)
-    return found if found and found.get("weights") == weights_digest(folder) else {}
+def make_card(folder: str | Path, repo_id: str | None = None, revision: str | None = None) -> ModelCard:
+    """The card as an object; arguments and errors as in ``card_text``."""
+    try:
+        return _fill(Path(folder), repo_id, revision)
+    except UserError:
+        raise
+    except Exception as error:  # numbers and words of other hands in a template can raise almost anything
+        why = f"its JSON files hold what no command here writes ({error}); make them anew or remove them"
+        raise UserError(str(folder), why) from error
 
 
-def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
-    """The card as an object; arguments and errors as in ``write_card``."""
-    folder = Path(folder)
-    config, training, metrics = (read_json(folder / f"{name}.json") for name in ("config", "training", "metrics"))
-    directions, onnx = (evidence(folder, name) for name in ("directions.json", "onnx/measured.json"))
+def _fill(folder: Path, repo_id: str | None, revision: str | None) -> ModelCard:
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*")} - set(strangers(folder))
+    names = ("config", "training", "metrics", "directions", "onnx/measured")
+    known = (read_json(folder / f"{name}.json") if f"{name}.json" in files else {} for name in names)
+    config, training, metrics, directions, onnx = known
     dataset, options = training.get("dataset") or {}, training.get("config") or {}
     on_hub = options.get("dataset_name")
     on_hub = on_hub if on_hub and public_name(on_hub) == on_hub else None  # older records can hold a local folder
@@ -106,13 +113,14 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
     if rows and not all(isinstance(metrics.get(key), int) for key in ("num_samples", "num_reference")):
         sentence = "num_samples and num_reference must stand beside the numbers"
         raise UserError(str(folder / "metrics.json"), sentence)
+    at = f', revision="{revision}"' if revision else ""
     results = eval_results(rows, metrics, reference, on_hub)
     card = ModelCard.from_template(
         ModelCardData(
-            license="mit",
-            library_name="anime-dcgan",
+            license=LICENSE,
+            library_name=LIBRARY,
             pipeline_tag=TASK,
-            tags=["gan", "dcgan", "anime", "image-generation", "pytorch"],
+            tags=list(TAGS),
             datasets=[on_hub] if on_hub else None,
             model_name=name if results else None,
             eval_results=results or None,
@@ -121,8 +129,10 @@ def make_card(folder: str | Path, repo_id: str | None = None) -> ModelCard:
         name=name,
         repo_id=repo_id or folder.name,
         on_hub=bool(repo_id),
-        path=lambda file: f'hf_hub_download("{repo_id}", "{file}")' if repo_id else f'"{folder.name}/{file}"',
-        files={path.relative_to(folder).as_posix() for path in folder.rglob("*")},
+        revision=revision,
+        install=hub_install(repo_id, revision) if repo_id else "",
+        path=lambda file: f'hf_hub_download("{repo_id}", "{file}"{at})' if repo_id else f'"{folder.name}/{file}"',
+        files=files,
         config=config,
         training={**training, "device": device} if training else {},
         dataset={**dataset, "name": public_name(dataset.get("name"))},
@@ -139,22 +149,33 @@ def _seal(body: str) -> str:
     return SEAL.format(hashlib.sha256(body.encode()).hexdigest()[:16])
 
 
-def write_card(folder: str | Path, repo_id: str | None = None) -> Path:
-    """Write the model card into a weights folder as README.md; one that was edited by hand is left as it is.
+def card_text(folder: str | Path, repo_id: str | None = None, revision: str | None = None) -> str:
+    """The README.md of a weights folder: the one there if it was edited by hand, else a new card.
 
     Args:
         folder: weights folder with config.json and, where they exist, training.json, metrics.json and the pictures.
         repo_id: "name/model" for the title and the snippets.
+        revision: branch of ``repo_id`` that the card lies on, if not the main one.
 
     Raises:
         UserError: one of the JSON files is broken; names it.
     """
     path = Path(folder) / "README.md"
     if path.exists():
-        old = path.read_text(encoding="utf-8")
+        try:
+            old = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(str(path), f"it cannot be read as text in UTF-8 ({error}); mend or remove it") from error
         body = old.rpartition(SEAL.partition("{}")[0])[0]  # "" where there is no seal
         if old != body + _seal(body) and (body or STUB not in old):
-            return path  # the seal is the digest of what was written: somebody changed it since
-    body = str(make_card(folder, repo_id))
-    write_text(body + _seal(body), path)
+            return old  # the seal is the digest of what was written: somebody changed it since
+    body = str(make_card(folder, repo_id, revision))
+    return body + _seal(body)
+
+
+def write_card(folder: str | Path, repo_id: str | None = None, revision: str | None = None) -> Path:
+    """Write ``card_text`` into a weights folder as README.md; one that was edited by hand is left as it is."""
+    path, text = Path(folder) / "README.md", card_text(folder, repo_id, revision)
+    if not (path.exists() and path.read_text(encoding="utf-8") == text):
+        write_text(text, path)
     return path

@@ -1,12 +1,14 @@
 """A repository on the Hub: answers in bounded time, and one sentence for everything that can go wrong."""
 
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_session, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -15,7 +17,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils.sha import git_hash
 
 from model.hub import REACH_SECONDS
 from train.errors import UserError
@@ -37,6 +41,15 @@ SPACE = Kind("--space", "space", "gradio")
 STATIC_SPACE = Kind("--static_space", "space", "static")
 
 
+class Commit(NamedTuple):
+    """What an upload left: the newest commit, whether it is a new one, and its pull request's branch, if any."""
+
+    oid: str
+    url: str  # of the pull request, or else of the commit
+    changed: bool
+    pull_request: str | None = None
+
+
 class Repository:
     """A place to upload to; nothing is asked of the Hub before ``connect``.
 
@@ -46,7 +59,7 @@ class Repository:
         private: make it private; one that is public already is refused.
         revision: branch, made where it is missing, or an open pull request as "refs/pr/1".
         create_pr: open a pull request instead of writing to the main branch.
-        tag: name of a release, new, for the commit.
+        tag: name of a release for the commit: a new one, or one of that very commit.
         token: default is HF_TOKEN or the login of ``hf auth login``.
 
     Raises:
@@ -67,6 +80,7 @@ class Repository:
         self.id, self.kind, self.private = repo_id, kind, private
         self.revision, self.create_pr, self.tag = revision, create_pr, tag
         self.api = HfApi(token=token or get_token())
+        self.is_private = private  # as it is on the Hub, once it was asked
         self._check()
 
     def _check(self) -> None:
@@ -95,7 +109,7 @@ class Repository:
         repository to be there.
 
         Raises:
-            UserError: no token, no such repository, no way in, or the tag exists.
+            UserError: no token, no such repository, or no way in.
         """
         if not self.api.token:
             raise UserError("HF_TOKEN", "no token for the Hub; set it, or log in by 'hf auth login'")
@@ -112,42 +126,79 @@ class Repository:
                 self.api.create_repo(self.id, exist_ok=True, private=self.private or None, **options)
             else:
                 if self.private and not info.private:
-                    sentence = f"'{self.id}' is public already; change that in its settings"
-                    raise UserError("--hub_private_repo", sentence)
+                    option = "--hub_private_repo" if self.kind is MODEL else self.kind.option
+                    sentence = f"'{self.id}' is public, and what goes there is to be private; change its settings"
+                    raise UserError(option, sentence)
             if is_pull_request:
                 self.api.model_info(self.id, revision=self.revision, timeout=REACH_SECONDS)
             elif self.revision:
                 self.api.create_branch(self.id, branch=self.revision, exist_ok=True)
-            if self.tag and self.tag in {ref.name for ref in self.api.list_repo_refs(self.id).tags}:
-                raise UserError("--tag", f"'{self.tag}' exists already in '{self.id}'; give the next one")
 
-    def replace_files(self, files: Mapping[str, Path | bytes], owned: Iterable[str], message: str) -> CommitInfo:
+    def replace_files(self, files: Mapping[str, Path | bytes], owned: Collection[str], message: str) -> Commit:
         """Upload ``files``, names there and content, in one commit, with the tag; where nothing has changed, none.
 
-        Of the ``owned`` names, and names in ``owned`` folders ("onnx/"), those that are not among the files are
-        deleted. Not upload_folder, which may split a slow upload into several commits.
+        What is there by one of the ``owned`` names or patterns ("onnx/*"), and not among the files, is deleted. Not
+        upload_folder, which may split a slow upload into several commits.
 
         Raises:
-            UserError: it failed.
+            UserError: it failed, or the tag is that of another commit.
         """
-        names, folders = set(owned), tuple(name for name in owned if name.endswith("/"))
-        repo_type, revision = self.kind.repo_type, self.revision
+        where = {"repo_type": self.kind.repo_type, "revision": self.revision}
         with self._explained():
-            there = self.api.repo_info(self.id, repo_type=repo_type, revision=revision).siblings
-            gone = {f.rfilename for f in there if f.rfilename in names or f.rfilename.startswith(folders)}
+            head = self.api.repo_info(self.id, files_metadata=True, **where)
+            self.is_private = bool(head.private)
+            there = {file.rfilename: file for file in head.siblings or []}
+            gone = {name for name in there if any(fnmatch(name, pattern) for pattern in owned)} - files.keys()
+            changed = bool(gone) or any(differs(content, there.get(name)) for name, content in files.items())
+            tagged = self._tagged()
+            if tagged and (changed or tagged != head.sha):
+                raise UserError("--tag", f"'{self.tag}' exists already in '{self.id}'; give the next one")
             operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-            operations += [CommitOperationDelete(name) for name in sorted(gone - files.keys())]
+            operations += [CommitOperationDelete(name) for name in sorted(gone)]
             commit = self.api.create_commit(
-                self.id,
-                operations,
-                commit_message=message,
-                repo_type=repo_type,
-                revision=revision,
-                create_pr=self.create_pr,
+                self.id, operations, commit_message=message, create_pr=self.create_pr, **where
             )
-            if self.tag:
+            if self.tag and not tagged:
                 self.api.create_tag(self.id, tag=self.tag, revision=commit.oid)
-        return commit
+        return Commit(commit.oid, commit.pr_url or commit.commit_url, commit.oid != head.sha, commit.pr_revision)
+
+    def list_files(self) -> tuple[str, list[str]]:
+        """Its newest commit and the names of its files; UserError where they cannot be had."""
+        get_session().timeout = SILENCE_SECONDS
+        with self._explained():
+            info = self.api.repo_info(self.id, repo_type=self.kind.repo_type, timeout=REACH_SECONDS)
+            return str(info.sha), [file.rfilename for file in info.siblings or []]
+
+    def exists(self) -> bool:
+        """Whether it is there, for this token to see; UserError where the Hub does not answer."""
+        with self._explained():
+            try:
+                self.api.repo_info(self.id, repo_type=self.kind.repo_type, timeout=REACH_SECONDS)
+            except RepositoryNotFoundError as error:
+                if error.response.status_code == 401 and self.api.token:  # the token is no good
+                    raise
+                return False
+        return True
+
+    def download(self, folder: Path, names: list[str], commit: str) -> None:
+        """Put files of these names into ``folder``; UserError where that fails."""
+        with self._explained():
+            for name in names:
+                self.api.hf_hub_download(
+                    self.id, name, repo_type=self.kind.repo_type, revision=commit, local_dir=folder
+                )
+
+    def _tagged(self) -> str | None:
+        """The commit that the tag stands for already."""
+        tags = self.api.list_repo_refs(self.id).tags if self.tag else []
+        return next((ref.target_commit for ref in tags if ref.name == self.tag), None)
+
+    def set_secret(self, name: str, value: str | None) -> bool:
+        """Set a Space's secret where a value is given; whether there is one now."""
+        with self._explained():
+            if value:
+                self.api.add_space_secret(self.id, name, value)
+            return bool(value) or name in self.api.get_space_secrets(self.id)
 
     def set_variables(self, wanted: Mapping[str, str | None]) -> None:
         """Set a Space's variables, or delete those that shall be None. Each change restarts it."""
@@ -184,9 +235,26 @@ class Repository:
             missing = f"there is no '{self.revision}' in '{self.id}'"
             return "--hub_revision", f"{missing}; give a branch, it is made where it is missing"
         if isinstance(error, OfflineModeIsEnabled):
-            return "HF_HUB_OFFLINE", "uploads are switched off by this variable; unset it"
+            return "HF_HUB_OFFLINE", "the Hub is switched off by this variable; unset it"
         if status:
             message = (error.server_message or "no reason given").strip().partition("\n")[0]
             return None, f"{endpoint} answered with error {status} ({message}); wait a little"
         message = str(error).strip().partition("\n")[0] or type(error).__name__
-        return "HF_ENDPOINT", f"the upload to {endpoint} broke off ({message}); check the connection"
+        return "HF_ENDPOINT", f"the connection to {endpoint} broke off ({message}); check it"
+
+
+def can_read(token: str, model_id: str) -> bool:
+    """Whether a token, not the one that uploads, may read a model."""
+    try:
+        HfApi(token=token).model_info(model_id, timeout=REACH_SECONDS)
+    except CLIENT_ERRORS:
+        return False
+    return True
+
+
+def differs(content: Path | bytes, there: RepoSibling | None) -> bool:
+    """Whether a file is another than the one on the Hub, by the digests that the Hub has of it."""
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    if there and there.lfs:
+        return bool(there.lfs.sha256 != hashlib.sha256(data).hexdigest())
+    return there is None or git_hash(data) != there.blob_id

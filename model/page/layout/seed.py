@@ -15,7 +15,8 @@ from .answers import internal
 from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, roll_button, seed_field, variety
 
 FIRST_FACE = 63  # what the page opens with
-SIZES = [("Original, 64", "none"), (f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
+SIZES = [("Original, 64", "none"), ("Sharp, 256", "sharp-256"), (f"Sharp, {LARGE}", "sharp")]
+SIZES += [(f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
 
 
 def seed_tab(draw: Studio) -> Tab:

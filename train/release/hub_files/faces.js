@@ -93,35 +93,72 @@ async function read(address) {
 }
 
 /**
- * Faces of a model of your own choice.
- * @param {{model?: string|URL, runtime?: string|URL}} where the ONNX file and onnxruntime-web lie
+ * From one latent to another along the great circle (Shoemake 1985), while the length goes linearly.
+ * @param {Float32Array} z0 as latent() gives them
+ * @param {Float32Array} z1
+ * @param {number} t 0 to 1
  */
-export function faces({ model = new URL("./model_fp16.onnx", import.meta.url), runtime } = {}) {
+export function slerp(z0, z1, t) {
+  const norm0 = Math.hypot(...z0), norm1 = Math.hypot(...z1);
+  const cosine = z0.reduce((sum, value, i) => sum + value * z1[i], 0) / (norm0 * norm1 || 1);
+  const omega = Math.acos(Math.min(1, Math.max(-1, cosine))), sine = Math.sin(omega);
+  if (!(sine > 1e-4)) return z0.map((value, i) => (1 - t) * value + t * z1[i]);
+  const a = Math.sin((1 - t) * omega) / sine / norm0, b = Math.sin(t * omega) / sine / norm1;
+  return z0.map((value, i) => (a * value + b * z1[i]) * ((1 - t) * norm0 + t * norm1));
+}
+
+/**
+ * Faces of a model of your own choice.
+ * @param {{model?: string|URL, runtime?: string|URL, worker?: boolean}} where the ONNX file and onnxruntime-web lie,
+ *   and whether a worker draws, which keeps a busy page answering
+ */
+export function faces({ model = new URL("./model_fp16.onnx", import.meta.url), runtime, worker = false } = {}) {
   let opened, last = Promise.resolve();
 
   async function open() {
     const [ort, file] = await Promise.all([loadRuntime(runtime), read(model)]);
+    if (worker) ort.env.wasm.proxy = true;
     ort.env.wasm.numThreads = 1; // a face is small, and pages seldom may use threads
     return [ort, await ort.InferenceSession.create(file)];
   }
 
-  async function run(seed, truncation) {
+  async function ready() {
     opened ??= open().catch((error) => {
       opened = undefined; // the next call tries again
       throw error;
     });
-    const [ort, session] = await opened, size = session.inputMetadata[0].shape[1];
-    return (await session.run({ z: new ort.Tensor("float32", latents(seed, size, truncation), [1, size]) })).images;
+    const [ort, session] = await opened;
+    return [ort, session, session.inputMetadata[0].shape[1]];
+  }
+
+  /**
+   * The latent of a face: what lies between two of them, by slerp(), is a face too.
+   * @param {string|number} name text or seed
+   * @returns {Promise<Float32Array>}
+   */
+  async function latent(name) {
+    const seed = seedOf(name), [, , size] = await ready();
+    return latents(seed, size);
+  }
+
+  async function run(z, truncation) {
+    const [ort, session, size] = await ready();
+    if (z.length !== size || !z.every(Number.isFinite))
+      throw new RangeError(`latent: it is not ${size} finite numbers, as latent() gives them`);
+    const scaled = z.map((value) => value * truncation);
+    return (await session.run({ z: new ort.Tensor("float32", scaled, [1, size]) })).images;
   }
 
   /**
    * The pixels of a face, as the model draws it; in Node too.
-   * @param {string|number} name text or seed
+   * @param {string|number|Float32Array} name text, seed or latent
    * @param {{truncation?: number}} options 0 (pale) to 1.5 (wild)
    * @returns {Promise<{data: Uint8ClampedArray, width: number, height: number}>} RGBA, row by row
    */
   async function pixels(name, { truncation = 1 } = {}) {
-    const seed = seedOf(name), turn = last.then(() => run(seed, truncation)); // one after the other
+    if (!(truncation >= 0 && truncation <= 1.5)) throw new RangeError(`truncation: ${truncation} is not from 0 to 1.5`);
+    const z = name instanceof Float32Array ? name : await latent(name);
+    const turn = last.then(() => run(z, truncation)); // one after the other
     last = turn.catch(() => {});
     const { data: images, dims: [, channels, height, width] } = await turn; // first all of red, then green, then blue
     const data = new Uint8ClampedArray(4 * width * height).fill(255), plane = width * height;
@@ -132,7 +169,7 @@ export function faces({ model = new URL("./model_fp16.onnx", import.meta.url), r
 
   /**
    * A face as a canvas or, with as: "blob", a PNG file.
-   * @param {string|number} name text or seed
+   * @param {string|number|Float32Array} name text, seed or latent
    * @param {{size?: number, style?: "smooth"|"crisp", truncation?: number, as?: "canvas"|"blob"}} options
    * @returns {Promise<HTMLCanvasElement|Blob>} square, of `size` pixels a side, by default those of the model
    */
@@ -157,11 +194,11 @@ export function faces({ model = new URL("./model_fp16.onnx", import.meta.url), r
     return blob;
   }
 
-  return { face, pixels };
+  return { face, latent, pixels };
 }
 
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
 
-export const { face, pixels } = faces();
+export const { face, latent, pixels } = faces();

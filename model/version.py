@@ -1,0 +1,3 @@
+"""The version of the package, for it and for those who build it."""
+
+__version__ = "0.1.0"
