@@ -38,6 +38,7 @@ def seed_tab(draw: Studio) -> Tab:
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
+            gr.HTML('<a href="addresses">A face on your own page: lines to copy</a>', padding=False)
     on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
     on.seed.change(say_name, on.seed, on.name, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
     return Tab(
