@@ -62,8 +62,8 @@ def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
         if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start"} & query.keys():
             return None  # other faces, which the page draws
         try:
-            path = draw.seed(query.get("seed", str(FIRST_FACE)), parse(query.get("truncation"), 1.0))
-            return Path(path).read_bytes()
+            truncation: Any = parse(query.get("truncation"), 1.0)
+            return Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation)).read_bytes()
         except (Refusal, OSError):  # the page says why
             return None
 
