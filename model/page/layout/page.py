@@ -104,8 +104,8 @@ def connect_model(chosen: gr.Dropdown, style: gr.Slider, model: gr.Textbox, expl
     @internal
     def blended(share: float, model: str) -> tuple[Any, ...]:
         ends = {0.0: models.names[0], 1.0: models.names[1]}
-        chosen: tuple[Any, ...] = choose(ends.get(float(share), f"blend:{share:.2f}"), model)
-        return chosen
+        answer: tuple[Any, ...] = choose(ends.get(float(share), f"blend:{share:.2f}"), model)
+        return answer
 
     outputs = [chosen, model, explore.parts.moves]
     once: dict[str, Any] = dict(concurrency_limit=1, preprocess=False, **PRIVATE)
