@@ -10,7 +10,7 @@ from .explore import GRID, latent_to_code, latents_around
 from .models import LoadedModel
 
 SEEDS = (27, 18, 26, 47, 49, 20, 42, 25, 10, 59, 61, 13)
-STEPS = 5  # frames from a face to its neighbour
+STEPS = 4  # frames from a face to its neighbour
 MIDDLE, CELL = GRID * GRID // 2, 2  # of the map around it: the face, and one that is still the same person
 REST, STEP = 1500, 110  # milliseconds that a face stays itself, and that a frame on the way stays
 
@@ -40,7 +40,7 @@ def _webp(frames: list[Image], milliseconds: list[int]) -> str:
     file = io.BytesIO()
     first, *more = frames
     if more:
-        first.save(file, "WEBP", save_all=True, append_images=more, duration=milliseconds, loop=0, quality=70)
+        first.save(file, "WEBP", save_all=True, append_images=more, duration=milliseconds, loop=0, quality=60)
     else:
         first.save(file, "WEBP", quality=80)
     return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"

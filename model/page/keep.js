@@ -77,6 +77,8 @@ const words = () => {
   return name?.dataset.seed === seed ? name.textContent : `Seed ${seed}`;
 };
 const agree = () => {
+  const note = document.querySelector("#name p"), typed = document.querySelector("#seed input, #seed textarea")?.value.trim();
+  if (note) note.hidden = !note.textContent.startsWith(`${typed} =`); // while the next one is looked up
   const picture = document.getElementById("picture");
   if (!picture) return;
   const wanted = wantedSeed(), seed = shownSeed();

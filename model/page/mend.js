@@ -24,9 +24,9 @@ new MutationObserver(() => {
   document.querySelector("#example button.upload-container")?.removeAttribute("aria-label"); // its text says the same
 }).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["alt", "aria-label"] });
 
-// A list that is left by the Tab key closes; else it would lie over the page.
+// A list that is left by the Tab key closes; Gradio would open it again for that key and let it lie over the page.
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Tab" && event.target.getAttribute?.("role") === "combobox") event.target.blur();
+  if (event.key === "Tab" && event.target.getAttribute?.("role") === "combobox") event.stopPropagation();
 }, true);
 
 // Pictures that are too large are refused before they travel, in the same words as by the API.

@@ -13,11 +13,25 @@ const drawn = (tab, keys, values) => { // another model draws in all tabs; the a
   if (openTab() === tab) remember(tab, keys, values);
 };
 
-// What someone types, or drags, is one step however often it is drawn meanwhile; all else that people do is a step each.
-let typed = 0, continued = ""; // when, and in which tab what was typed has its step already
-document.addEventListener("input", () => { typed = Date.now(); }, true);
-document.addEventListener("click", () => { typed = 0; }, true);
+// What a person does is one step, however often and in however many parts the page follows it; so is what is typed or
+// dragged in one go.
+let action = 0, stepped = 0, typing = false; // the last action, the last one that has its step, and whether it goes on
+const act = () => {
+  action += 1;
+  typing = false;
+};
+document.addEventListener("input", () => {
+  if (!typing) act();
+  typing = true;
+}, true);
+document.addEventListener("click", ({ target }) => target.matches?.("input, textarea") || act(), true);
+document.addEventListener("keydown", ({ key }) => key === "Enter" && act(), true);
 
+const step = (query, goesOn) => {
+  const number = (history.state?.step ?? 0) + Number(!goesOn);
+  history[goesOn ? "replaceState" : "pushState"]({ ...history.state, step: number }, "", `?${query}`);
+  stepped = action;
+};
 const remember = (tab, keys, values) => {
   if (!restored || values.includes(null) || values[0] === "") return; // an empty field is no address
   const query = new URLSearchParams({ tab });
@@ -27,26 +41,22 @@ const remember = (tab, keys, values) => {
     if (key !== "model" || values[i] !== models[0]) query.set(key, values[i]);
   });
   if (`?${query}` === location.search) return;
-  const typing = Date.now() - typed < 3000;
-  const step = history.state?.step ?? 0;
-  if (typing && continued === tab) history.replaceState({ ...history.state, step }, "", `?${query}`);
-  else history.pushState({ ...history.state, step: step + 1 }, "", `?${query}`);
-  continued = typing ? tab : "";
+  step(query, action === stepped);
   if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
 };
 
 // Back, forth, or to an address of this page, without loading it again.
 const travel = () => {
   restored = false;
-  continued = "";
   document.querySelector("#travel").click();
+  stepped = action;
 };
 const go = (address) => {
   const query = new URLSearchParams(address);
   const theme = new URLSearchParams(location.search).get("__theme");
   if (theme) query.set("__theme", theme);
   if (`?${query}` === location.search) return;
-  history.pushState({ ...history.state, step: (history.state?.step ?? 0) + 1 }, "", `?${query}`);
+  step(query, false);
   travel();
 };
 const arrived = () => { restored = true; };

@@ -99,12 +99,13 @@ def connect_model(chosen: gr.Dropdown, style: gr.Slider, model: gr.Textbox, expl
             gr.Warning(html.escape(f"Model {error}.", quote=False), title="Model")
             return model, gr.skip(), gr.skip()
         name = name.strip() or models.names[0]
-        return name, name, ""
+        return (name, gr.skip(), gr.skip()) if name == model else (name, name, "")
 
     @internal
     def blended(share: float, model: str) -> tuple[Any, ...]:
         ends = {0.0: models.names[0], 1.0: models.names[1]}
-        return choose(ends.get(float(share), f"blend:{share:.2f}"), model)
+        answer: tuple[Any, ...] = choose(ends.get(float(share), f"blend:{share:.2f}"), model)
+        return answer
 
     outputs = [chosen, model, explore.parts.moves]
     once: dict[str, Any] = dict(concurrency_limit=1, preprocess=False, **PRIVATE)

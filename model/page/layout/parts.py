@@ -88,7 +88,8 @@ def go_on(*labels: str) -> list[gr.Button]:
     """Buttons that take a face to other tabs."""
     with gr.Row(elem_classes=["buttons", "go-on"]):
         gr.HTML("Take this face to", padding=False)
-        return [gr.Button(f"To {label}", size="sm", min_width=60) for label in labels]
+        made = [gr.Button(f"To {label}", size="sm", min_width=60) for label in labels]
+    return made
 
 
 def buttons() -> gr.Row:

@@ -38,6 +38,7 @@ def seed_tab(draw: Studio) -> Tab:
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
+            gr.HTML('<a href="addresses">A face on your own page: lines to copy</a>', padding=False)
     on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
     on.seed.change(say_name, on.seed, on.name, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
     return Tab(
@@ -61,8 +62,8 @@ def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
         if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start"} & query.keys():
             return None  # other faces, which the page draws
         try:
-            path = draw.seed(query.get("seed", str(FIRST_FACE)), parse(query.get("truncation"), 1.0))
-            return Path(path).read_bytes()
+            truncation: Any = parse(query.get("truncation"), 1.0)
+            return Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation)).read_bytes()
         except (Refusal, OSError):  # the page says why
             return None
 

@@ -47,4 +47,5 @@ def theme() -> gr.themes.Base:
     values |= {f"{name}_dark": dark for name, (_, dark) in COLOURS.items()}
     flat = {"block_border_width": "0px", "block_shadow": "none", "block_padding": "0px", "button_border_width": "1px"}
     shape = {"button_large_radius": "999px", "input_radius": "14px", "input_border_width": "1px", "layout_gap": "16px"}
-    return base.set(**values, **flat, **shape, color_accent=ROSE)
+    own: gr.themes.Base = base.set(**values, **flat, **shape, color_accent=ROSE)
+    return own
