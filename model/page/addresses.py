@@ -43,7 +43,7 @@ KEPT = "public, max-age=86400, immutable"
 OPEN = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 QUICK = 0.05  # seconds: below, a picture is drawn anew each time, and not behind slow ones
 MAX_KEPT = 4096  # slow pictures of which the file is remembered
-BURST, RATE = 10.0, 0.5  # seconds of work of one client: at once, and in each second
+BURST, RATE = 5.0, 0.5  # seconds of work of one client: at once, and in each second
 UNAVAILABLE = {"av": "An MP4 needs PyAV, which is missing here: pip install av."}
 
 Answer = Callable[[Request], Awaitable[Response]]
