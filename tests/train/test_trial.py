@@ -384,7 +384,8 @@ def test_pairwise_metrics_draw_their_subset(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(4000, 8, generator=generator) + (torch.arange(4000) > 2000)[:, None] * 3.0 for _ in range(2))
     mixed = torch.randperm(4000, generator=generator)
-    assert abs(kid(a, b[mixed]) - kid(a[mixed], b[mixed])) < 0.2 < abs(kid(a[:500], b[mixed]))
+    assert abs(kid(a, b[mixed])) < 5 and abs(kid(a[mixed], b[mixed])) < 5  # the first ones alone: 248
+    assert abs(kid(a[:500], b[mixed])) > 100
     assert manifold_metrics(a, b[mixed])["recall"] > 0.8
 
 
