@@ -350,9 +350,9 @@ def test_the_api_is_documented_endpoints(client):
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "int"), truncation, ("enlarge", f"Literal[{SIZES}]"), model],
-        "/strip": [("seed", "int"), model],
-        "/batch": [("first_seed", "int"), ("count", "int"), truncation, model],
+        "/seed": [("seed", "str"), truncation, ("enlarge", f"Literal[{SIZES}]"), model],
+        "/strip": [("seed", "str"), model],
+        "/batch": [("first_seed", "str"), ("count", "int"), truncation, model],
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model],
         "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model],
         "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model],
