@@ -59,11 +59,11 @@ class FaceIndex:
         Raises:
             ValueError: it is no wish, or means more than one; one sentence.
         """
-        words, meant = set(re.findall(r"\w+", wish.lower())), []
+        words, meant = set(re.findall(r"\w+", wish.lower())) - {"or"}, []
         for column, (label, ends) in enumerate(zip(self.labels, self.ends)):
             thing = set(label.lower().split())
             for sign, end in zip((-1, 1), ends):
-                how = words & set(end.lower().split()) - {"or"}
+                how = words & set(end.lower().split())
                 if how and words - how and words - how <= thing:
                     meant.append((column, sign))
         if len(meant) != 1:
