@@ -1,10 +1,11 @@
 """Draw faces from a shell.
 
     anime-dcgan draw --seeds 0-63,100 --truncation 0.8 --outdir faces
-    anime-dcgan draw --seeds 0-63 --grid sheet.png --size 128
+    anime-dcgan draw --seeds 0-63 --grid sheet.png --size 256 --style sharp
     anime-dcgan draw --seeds 0-9999 --format npz --outdir faces --model you/anime-dcgan --revision v1
     anime-dcgan film --seeds 1,2,3 --frames 60 --loop out.mp4
     anime-dcgan film --seeds 0-15 --grid 4x2 out.webp
+    anime-dcgan find --wish "green hair" --wish "light background" --outdir faces
     anime-dcgan name alice bob --outdir faces
 
 The same command again goes on where it was interrupted. python -m anime_dcgan is the same program.
@@ -12,7 +13,6 @@ The same command again goes on where it was interrupted. python -m anime_dcgan i
 
 import argparse
 import errno
-import hashlib
 import os
 import re
 import signal
@@ -28,10 +28,14 @@ from typing import Any, NoReturn
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME
+from huggingface_hub.errors import EntryNotFoundError
 from PIL import Image
 
 from . import films, output
 from .drawing import check_device
+from .enlarging import STYLES, check_style
+from .files import local_path
+from .finding import FACES, FaceIndex
 from .generator import Generator
 from .hub import load_generator
 from .names import seed_of
@@ -96,20 +100,26 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     draw = commands.add_parser("draw", help="the faces of seeds, as files, an archive or a contact sheet")
     draw.add_argument("--seeds", type=seed_ranges, required=True, help="such as 0-63,100")
-    draw.add_argument("--outdir", type=Path, help="folder for seed-N files; faces that lie there are not drawn again")
-    draw.add_argument("--grid", type=Path, help=f"contact sheet: a file that ends in {', '.join(GRIDS)}")
+    draw.add_argument(
+        "--outdir", type=local_path, help="folder for seed-N files; faces that lie there are not drawn again"
+    )
+    draw.add_argument("--grid", type=local_path, help=f"contact sheet: a file that ends in {', '.join(GRIDS)}")
     draw.add_argument("--format", choices=output.FORMATS, default="png", help="of the files; npz is one (default: png)")
     film = commands.add_parser("film", help="from face to face")
-    film.add_argument("output", type=Path, help=f"file that ends in {', '.join(films.SUFFIXES)}")
+    film.add_argument("output", type=local_path, help=f"file that ends in {', '.join(films.SUFFIXES)}")
     film.add_argument("--seeds", type=seed_ranges, required=True, help="the faces to pass, such as 1,2,3")
     film.add_argument("--frames", type=whole_number(1, 1000), default=60, help="from face to face (default: 60)")
     film.add_argument("--fps", type=whole_number(1, 60), default=20, help="frames a second (default: 20)")
     film.add_argument("--loop", action="store_true", help="end with the way back to the first face")
     film.add_argument("--grid", type=cells, default=(1, 1), help="films side by side, such as 4x2; seeds are dealt out")
+    find = commands.add_parser("find", help="seeds of faces by wish and, with --outdir, their faces")
+    find.add_argument("--wish", action="append", required=True, help="such as 'green hair'; several are wished at once")
+    find.add_argument("--count", type=whole_number(1, 1000), default=25, help="faces (default: 25)")
+    find.add_argument("--outdir", type=local_path, help="folder for the faces")
     name = commands.add_parser("name", help="the seeds of names and, with --outdir, their faces")
     name.add_argument("names", nargs="+", help="any text; the same name is the same face everywhere")
-    name.add_argument("--outdir", type=Path, help="folder for the faces")
-    for command in (draw, film, name):
+    name.add_argument("--outdir", type=local_path, help="folder for the faces")
+    for command in (draw, film, find, name):
         command.add_argument("--model", default="weights", help="folder, or id on the Hub (default: weights)")
         command.add_argument("--revision", help="branch, tag or commit on the Hub")
         command.add_argument("--device", default="auto", help="such as cpu or cuda (default: a GPU if there is one)")
@@ -117,25 +127,24 @@ def build_parser() -> Parser:
         command.add_argument("--truncation", type=truncation, default=1.0, help="0 (pale) to 1.5 (default: 1)")
         side = "of a face (default: the model's; film: 256)"
         command.add_argument("--size", type=whole_number(1, MAX_SIDE), help=f"pixels {side}")
-        command.add_argument("--style", choices=output.STYLES, default="smooth", help="of enlarging (default: smooth)")
+        command.add_argument("--style", choices=STYLES, default="smooth", help="of enlarging (default: smooth)")
     return parser
 
 
 def load(args: argparse.Namespace) -> tuple[Generator, output.Plan]:
     """The generator of --model on --device, and how it is to draw files; ValueError, one sentence, if it fails."""
+    check_style(args.style)
     fallback = "cuda" if torch.cuda.is_available() else "cpu"
     device = check_device(fallback if args.device == "auto" else args.device)
     generator = load_generator(args.model, args.revision)
-    digest, model, revision = hashlib.sha256(), None, None
-    for value in generator.state_dict().values():
-        digest.update(value.numpy().tobytes())
+    model, revision = None, None
     if not Path(args.model).is_dir():
         config = hf_hub_download(args.model, CONFIG_NAME, revision=args.revision, local_files_only=True)
         model, revision = args.model, Path(config).parent.name  # the commit
     size = args.size or generator.image_size
     style = args.style if size != generator.image_size else "none"
     format = getattr(args, "format", "png")
-    plan = output.Plan(digest.hexdigest(), args.truncation, size, style, format, model, revision)
+    plan = output.Plan(generator.weights_sha256(), args.truncation, size, style, format, model, revision)
     return generator.to(device), plan
 
 
@@ -189,7 +198,7 @@ def run_film(args: argparse.Namespace) -> None:
     generator, _ = load(args)
     z = films.film_latents(generator, list(chain(*args.seeds)), columns * rows, args.frames, args.loop)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    drawn = films.film_frames(generator, z, columns, args.truncation, size, output.STYLES[args.style], args.batch_size)
+    drawn = films.film_frames(generator, z, columns, args.truncation, size, args.style, args.batch_size)
     with progress_bar(len(z), "frame") as bar:
         films.write_film(_counted(drawn, bar), args.output, args.fps)
     print(f"{args.output}: {len(z)} frames, {len(z) / args.fps:.1f} s")
@@ -212,7 +221,21 @@ def run_name(args: argparse.Namespace) -> None:
         print(f"{name}\t{seed}{where}")
 
 
-COMMANDS = {"draw": run_draw, "film": run_film, "name": run_name}
+def run_find(args: argparse.Namespace) -> None:
+    """The seeds of wishes, the nearest first, and their faces."""
+    generator, plan = load(args)
+    folder = Path(args.model)
+    if not folder.is_dir():
+        with suppress(EntryNotFoundError):
+            folder = Path(hf_hub_download(args.model, FACES, revision=args.revision)).parent
+    seeds = FaceIndex.load(folder).find(args.wish, args.count)
+    if args.outdir:
+        draw_faces(generator, [range(seed, seed + 1) for seed in seeds], args.outdir, plan, args.batch_size)
+    for seed in seeds:
+        print(f"{seed}\t{output.face_file(args.outdir, seed, plan)}" if args.outdir else seed)
+
+
+COMMANDS = {"draw": run_draw, "film": run_film, "find": run_find, "name": run_name}
 
 
 def main(argv: list[str] | None = None) -> int:

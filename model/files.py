@@ -22,6 +22,11 @@ OLDEST_CLIENT = "1.16"  # huggingface_hub; pyproject.toml and the model card say
 NO_SAFETENSORS = "has no model.safetensors, and a pickle is not loaded; ask its author for safetensors"
 
 
+def local_path(text: str) -> Path:
+    """A path as people give it: ~ is their home, also where no shell has made it so."""
+    return Path(text).expanduser()
+
+
 def check_client() -> None:
     """Make sure that huggingface_hub can load by name; ValueError, one sentence, if it is too old."""
     if "dry_run" not in inspect.signature(hf_hub_download).parameters:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL.Image import Dither, Image, Quantize, Resampling
+from PIL.Image import Dither, Image, Quantize
 from torch import Tensor
 
+from .enlarging import enlarge
 from .files import atomic_file
 from .generator import Generator
 from .sampling import image_grid, interpolate, latents_from_seeds
@@ -42,7 +43,7 @@ def film_latents(generator: Generator, seeds: Sequence[int], cells: int, frames:
 
 
 def film_frames(
-    generator: Generator, z: Tensor, columns: int, truncation: float, size: int, filter: Resampling, batch_size: int
+    generator: Generator, z: Tensor, columns: int, truncation: float, size: int, style: str, batch_size: int
 ) -> Iterator[Image]:
     """The pictures of latents (T, cells, latent_dim), one after the other; each cell has ``size`` pixels a side."""
     step = max(1, batch_size // z.shape[1])
@@ -50,7 +51,7 @@ def film_frames(
         some = z[start : start + step]
         faces = generator.generate(z=some.flatten(0, 1), truncation=truncation, batch_size=batch_size)
         for i in range(0, len(faces), z.shape[1]):
-            cells = [face.convert("RGB").resize((size, size), filter) for face in faces[i : i + z.shape[1]]]
+            cells = [enlarge(face.convert("RGB"), size, style) for face in faces[i : i + z.shape[1]]]
             yield image_grid(cells, columns)
 
 

@@ -1,5 +1,6 @@
 """The generator of a DCGAN (Radford et al. 2016, arXiv:1511.06434) that the Hugging Face Hub can store and load."""
 
+import hashlib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -143,6 +144,13 @@ class Generator(
         truncate(torch.empty(0), truncation)
         for some in chunks(seeds, check_batch_size(batch_size)):
             yield from self._images(truncate(latents_from_seeds(some, self.latent_dim), truncation))
+
+    def weights_sha256(self) -> str:
+        """SHA-256 of all numbers of the model, in hex: what draws other pixels has another."""
+        digest = hashlib.sha256()
+        for value in self.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.inference_mode()
     def _images(self, z: Tensor) -> list[Image]:

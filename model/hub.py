@@ -17,7 +17,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from .directions import DIRECTIONS, Directions
 from .errors import LoadError as LoadError
 from .errors import load_error
-from .files import CONFIG_BYTES, check_client, most_bytes, read_config
+from .files import CONFIG_BYTES, check_client, local_path, most_bytes, read_config
 from .generator import Generator
 
 FILES = (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE)
@@ -49,8 +49,8 @@ def load_model(
         LoadError: for every way in which the model cannot be had.
     """
     try:
-        local = public is None and Path(model_id).is_dir()
-        folder = Path(model_id) if local else _download(str(model_id), revision, public, max_bytes)
+        local = public is None and (here := local_path(str(model_id))).is_dir()
+        folder = here if local else _download(str(model_id), revision, public, max_bytes)
         if local and not (folder / FILES[1]).is_file() and (folder / "weights" / FILES[1]).is_file():
             raise ValueError(f"it is the folder of a training; give its weights, '{folder / 'weights'}'")
         for name in FILES:

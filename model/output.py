@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.Image import Resampling
 
 from .drawing import chunks
+from .enlarging import enlarge
 from .files import atomic_file
 from .generator import Generator
 from .memory import Face, face_png
 
-FORMATS, STYLES = ("png", "webp", "jpg", "npz"), {"crisp": Resampling.NEAREST, "smooth": Resampling.LANCZOS}
+FORMATS = ("png", "webp", "jpg", "npz")
 PLAN = "faces.json"  # how the faces of a folder were drawn
 MAX_GRID = 2**27  # pixels of a contact sheet, 400 MB
 WRITERS = 2  # threads
@@ -46,8 +46,7 @@ class Plan:
 
     def picture(self, image: Image.Image) -> Image.Image:
         """``image`` at the size of the plan."""
-        side = (self.size, self.size)
-        return image if image.size == side else image.resize(side, STYLES[self.style])
+        return enlarge(image, self.size, self.style)
 
     def file(self, image: Image.Image, seed: int) -> bytes:
         """A face as a file; a PNG remembers how it was drawn."""

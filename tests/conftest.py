@@ -1,5 +1,6 @@
 """What takes long to make and serves several test files: a browser, and the weights exported to ONNX."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def faces_cache(tmp_path_factory) -> Path:
+    """Where the real faces are decoded to, once for all tests, in whichever process they run."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "faces-cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ from train.data.choice import is_image
 from train.errors import UserError, run
 from train.gan.matmuls import use_matmuls
 from train.run.record import device_name
-from train.run.reference_loops import Cold, bound, plain
+from train.run.reference_loops import HALVES, Cold, bound, plain
 from train.run.setup import set_up
 from train.run.trainer import Trainer
 
@@ -136,7 +136,9 @@ def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: in
     ours = f"{precision}, compiled" if config.compile else precision
     detail = {"ours": ours, "library": precision, "plain": f"float32, {workers} workers", "bound": precision}
     detail["cold"] = f"{ours}, {read / steps / 1000:.0f} kB from the disk a step"
-    print(f"\n{device_name(device)}, batch {config.train_batch_size}, {rounds} rounds of {steps} steps each")
+    place = "GPU's memory" if trainer.batches.on_device else "host's memory or disk"
+    print(f"\n{device_name(device)}, precision {precision}, data in the {place}")
+    print(f"batch {config.train_batch_size}, {rounds} rounds of {steps} steps each")
     report(times, detail, steps, config.train_batch_size)
     if device.type == "cuda":
         report_flops(calls["bound"], statistics.median(times["ours"]) / steps, config, device, precision)
@@ -165,21 +167,23 @@ def report_flops(
         for _ in range(config.penalty_interval):
             call()
     flops = counter.get_total_flops() / config.penalty_interval
-    rate = matmul_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    rate = matmul_rate(device, HALVES.get(precision, torch.float32))
     print(f"{flops / 1e9:.1f} GFLOP a step; ours runs {flops / step / 1e12:.1f} TFLOP/s, "
           f"{flops / step / rate:.1%} of the {rate / 1e12:.1f} of a large matrix product")  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train_data_dir", required=True, help="folder or zip of pictures")
-    parser.add_argument("--cache_dir", help="where decoded pictures are kept")
+    parser.add_argument("--train_data_dir", type=os.path.expanduser, required=True, help="folder or zip of pictures")
+    parser.add_argument("--cache_dir", type=os.path.expanduser, help="where decoded pictures are kept")
     parser.add_argument("--steps", type=int, default=20, help="steps of each loop in a round [20]")
     parser.add_argument("--rounds", type=int, default=3, help="rounds [3]")
     parser.add_argument("--train_batch_size", type=int, default=TrainConfig.train_batch_size, help="images a step [64]")
     parser.add_argument("--workers", type=int, default=2, help="DataLoader workers of the plain loop [2]")
     parser.add_argument("--resolution", type=int, default=64, choices=(32, 64, 128), help="side in pixels [64]")
-    parser.add_argument("--mixed_precision", default="auto", choices=("auto", "no", "bf16"), help="of ours [auto]")
+    parser.add_argument(
+        "--mixed_precision", default="auto", choices=("auto", "no", "bf16", "fp16"), help="of ours [auto]"
+    )
     parser.add_argument("--compile", action="store_true", help="ours with compiled networks; the bound without")
     parser.add_argument("--cold", action="store_true", help="also time a set beyond the memory (Linux)")
     return parser

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from train.errors import UserError
 from train.gan.augment import parse_policy
 from train.gan.first_weights import INITS
 from train.gan.losses import LOSSES
@@ -75,10 +74,14 @@ class TrainConfig:
                             choices=("none", "tensorboard", "trackio", "wandb"))
     dry_run: bool = option(False, "print the plan and stop", group="Output")
 
-    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measures KID on the "
-                                           "way and keeps the best generator", group="Quality", metavar="FILE")
+    metric: str | None = option(None, "measure on the way and keep the generator with the lowest kid or fid, in the "
+                                "features of Inception, which is downloaded", group="Quality", choices=("kid", "fid"))
+    feature_extractor: str | None = option(None, "TorchScript file, uint8 images to features: measure in these instead "
+                                           "(--metric kid if not given)", group="Quality", metavar="FILE")
     metric_kimg: float = option(50.0, "kimg between measurements", group="Quality", low=0.001)
-    metric_samples: int = option(5000, "faces drawn for a measurement", group="Quality", low=100)
+    metric_samples: int = option(5000, "faces drawn for a measurement, against as many pictures, or 10,000; by "
+                                 "--metric fid, 5000 is the protocol called FID5k, 50000 FID50k", group="Quality",
+                                 low=100)
     warn_kimg: float = option(50.0, "kimg before a warning of a stalled training", group="Quality", low=0)
     warn_accuracy: float = option(0.99, "warn when the discriminator is right on more than this part of real and of "
                                   "drawn images", group="Quality", low=0, high=1)
@@ -130,8 +133,10 @@ class TrainConfig:
     ema_rampup: float = option(0.05, "early half-life as a part of the images seen", group="Training", low=0)
     seed: int = option(0, "makes a run repeatable", group="Training", low=0, high=2**32 - 1)
 
-    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it", group="Speed",
-                                  choices=("auto", "no", "bf16"))
+    mixed_precision: str = option("auto", "auto: bf16 where the hardware has units for it, else float32, as on "
+                                  "Apple's GPUs; fp16, with scaled gradients, is for CUDA GPUs that have none, such as "
+                                  "the T4", group="Speed",
+                                  choices=("auto", "no", "bf16", "fp16"))
     compile: bool = option(False, "make machine code of the networks with torch.compile: up to minutes at the start, "
                            "then faster steps; needs a C++ compiler", group="Speed")
 
@@ -153,6 +158,11 @@ class TrainConfig:
         private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
                    "feature_extractor", "push_checkpoints", "dataset_name" if local else "")  # fmt: skip
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
+
+    @property
+    def best_by(self) -> str | None:
+        """The metric by which the best generator is kept, where quality is measured."""
+        return self.metric or ("kid" if self.feature_extractor else None)
 
     @property
     def discriminator_rate(self) -> float:
@@ -246,55 +256,10 @@ def parse_args(argv: list[str] | None, manual: str) -> TrainConfig:
             group.add_argument(flag, type=kind, choices=meta["choices"] or None, metavar=metavar, **shared)
     given = vars(parser.parse_args(argv))
     for field in dataclasses.fields(TrainConfig):
-        if field.metadata["metavar"] in ("PATH", "FILE") and given.get(field.name):
+        is_path = field.metadata["metavar"] in ("PATH", "FILE") or field.name == "dataset_name"  # or a Hub id
+        if is_path and given.get(field.name):
             given[field.name] = os.path.expanduser(given[field.name])
     config = TrainConfig(**{**PRESETS[given.get("preset", "default")], **given})
     if problems := config.problems():
         parser.error(problems[0])
     return config
-
-
-ADDED = {"mapping_layers": 0, "g_blocks": 0, "d_blocks": 0, "d_hidden": 0}  # older checkpoints do not name them
-FIXED = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std", "loss")
-FIXED += tuple(ADDED)
-
-
-def changed_options(saved: dict, config: TrainConfig) -> dict[str, str]:
-    """The options that decide a run and differ from ``saved``, its checkpoint's: "--name was, not is", by name."""
-    deciding = [
-        field.name
-        for field in dataclasses.fields(config)
-        if field.metadata["group"] in ("Networks", "Loss", "Training") or field.name in ("resolution", "random_flip")
-    ]
-    saved = ADDED | saved
-    pairs = {name: (saved[name], getattr(config, name)) for name in deciding if name in saved}
-    for name in ("init", "init_from"):  # of the first weights, which are long gone
-        pairs.pop(name, None)
-    return {name: f"{as_option(name, was)}, not {is_}" for name, (was, is_) in pairs.items() if was != is_}
-
-
-def as_option(name: str, value: object) -> str:
-    """An option as one types it."""
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no-'}{name}"
-    return f"--{name} {value}"
-
-
-def require_same_run(saved: dict, config: TrainConfig) -> str:
-    """What a resumed run changes, as a sentence, "" for nothing.
-
-    Raises:
-        UserError: the networks or the loss are others, which cannot change within a run; names all that differs.
-    """
-    changed = changed_options(saved, config)
-    fixed = [words for name, words in changed.items() if name in FIXED]
-    free = [words for name, words in changed.items() if name not in FIXED]
-    if not fixed:
-        return f"this run goes on with other options; its checkpoint was trained with {'; '.join(free)}" if free else ""
-    sentence = f"the checkpoint was trained with {'; '.join(fixed)}"
-    if free:
-        sentence += f"; and, which may change, with {'; '.join(free)}"
-    if saved.get("preset", config.preset) != config.preset:
-        sentence += f" (that is --preset {saved['preset']}, not {config.preset})"
-    remedy = f"give {'that' if len(fixed) == 1 else 'those'} or start anew in another --output_dir"
-    raise UserError("--resume_from_checkpoint", f"{sentence}; {remedy}")

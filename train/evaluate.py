@@ -2,7 +2,7 @@
 
     python -m train.evaluate weights --train_data_dir faces.zip --output weights/metrics.json
     python -m train.evaluate weights --train_data_dir faces.zip --feature_extractor encoder.pt
-    python -m train.evaluate you/anime-dcgan --train_data_dir faces.zip --num_samples 50000
+    python -m train.evaluate you/anime-dcgan --train_data_dir faces.zip --num_samples 50000 --num_reference 50000
     python -m train.evaluate a_folder_or_zip_of_images --train_data_dir faces.zip
 
 Prints one JSON line. Where there are more images than asked for, they are drawn by a fixed seed, whatever their names;
@@ -25,6 +25,7 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 
 from model import Generator
 from model.directions import weights_digest
+from model.files import local_path
 from model.hub import load_generator
 from model.sampling import MAX_SEED, MAX_TRUNCATION
 from train.data.dataset import ImageSet, prepare, prepare_hub
@@ -48,14 +49,14 @@ RANGES = {
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "samples", metavar="SAMPLES", help="weights folder, model on the Hub, or folder or zip of images"
-    )
+    samples = "weights folder, model on the Hub, or folder or zip of images"
+    parser.add_argument("samples", metavar="SAMPLES", type=os.path.expanduser, help=samples)
     data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--train_data_dir", help="the reference: folder or zip of images")
-    data.add_argument("--dataset_name", help="the reference: image dataset on the Hub")
+    data.add_argument("--train_data_dir", type=os.path.expanduser, help="the reference: folder or zip of images")
+    data.add_argument("--dataset_name", type=os.path.expanduser, help="the reference: image dataset on the Hub")
     parser.add_argument("--dataset_split", default="train", help="split of --dataset_name (default: train)")
-    parser.add_argument("--feature_extractor", metavar="FILE", help="TorchScript module (default: Inception)")
+    extractor = "TorchScript module (default: Inception)"
+    parser.add_argument("--feature_extractor", metavar="FILE", type=os.path.expanduser, help=extractor)
     parser.add_argument("--num_samples", type=int, default=10_000, help="images to draw or read (default: 10000)")
     parser.add_argument("--num_reference", type=int, default=10_000, help="reference images, drawn (default: 10000)")
     parser.add_argument("--judge", action="store_true", help="also train a judge on up to 8,000 images of each side")
@@ -64,10 +65,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--resolution", type=int, default=64, help="side of stored samples and their reference (64)")
     parser.add_argument("--batch_size", type=int, default=250, help="images at a time (default: 250)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or mps")
-    parser.add_argument("--cache_dir", help="where decoded images are kept (default: the user's cache)")
+    cache = "where decoded images are kept (default: the user's cache)"
+    parser.add_argument("--cache_dir", type=os.path.expanduser, help=cache)
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument("--image_column", help="column of --dataset_name (default: the first with images)")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="also write the JSON here")
+    parser.add_argument("--output", metavar="FILE", type=local_path, help="also write the JSON here")
     return parser
 
 
@@ -131,7 +133,6 @@ def digest_of(samples: str, revision: str | None) -> str:
 
 def work(args: argparse.Namespace) -> None:
     check(args)
-    args.samples = os.path.expanduser(args.samples)
     path = Path(args.samples)
     refuse_run(path, "SAMPLES")
     if holds_images(path):

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from model import image_grid
+from model.files import local_path
 from model.hub import load_generator
 from train.data.dataset import default_cache_dir, prepare
 from train.errors import UserError, blame, run
@@ -52,7 +53,6 @@ def work(args: argparse.Namespace) -> None:
         raise UserError("--count", f"{args.count} is not at least 1")
     if args.output.suffix != ".png" or not args.output.resolve().parent.is_dir():
         raise UserError("--output", f"'{args.output}' is not a .png in a folder that exists")
-    args.weights = os.path.expanduser(args.weights)
     extractor = load_extractor(args.feature_extractor)
     save_image(pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir), args.output)
     print(f"wrote '{args.output}'")
@@ -60,12 +60,17 @@ def work(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", help="weights folder")
-    parser.add_argument("--train_data_dir", required=True, help="folder or zip that the weights were trained on")
-    parser.add_argument("--feature_extractor", metavar="FILE", help="TorchScript module (default: Inception)")
+    parser.add_argument("weights", type=os.path.expanduser, help="weights folder")
+    data = "folder or zip that the weights were trained on"
+    parser.add_argument("--train_data_dir", type=local_path, required=True, help=data)
+    extractor = "TorchScript module (default: Inception)"
+    parser.add_argument("--feature_extractor", metavar="FILE", type=local_path, help=extractor)
     parser.add_argument("--count", type=int, default=32, help="faces drawn (default: 32)")
-    parser.add_argument("--cache_dir", type=Path, help="where decoded pictures are kept (default: the user's cache)")
-    parser.add_argument("--output", type=Path, default=Path("neighbours.png"), help="PNG (default: neighbours.png)")
+    cache = "where decoded pictures are kept (default: the user's cache)"
+    parser.add_argument("--cache_dir", type=local_path, help=cache)
+    parser.add_argument(
+        "--output", type=local_path, default=Path("neighbours.png"), help="PNG (default: neighbours.png)"
+    )
     args = parser.parse_args(argv)
     return run(partial(work, args), parser)
 

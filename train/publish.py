@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from model.files import local_path
 from train.errors import FAILURE, UserError, exit_code, run
 from train.output.weights_folder import check_onnx, check_weights
 from train.release.card import write_card
@@ -50,9 +51,8 @@ class Plan:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "weights_folder", type=Path, nargs="?", default=ROOT / "weights", help="default: weights/ of this repository"
-    )
+    folder = "default: weights/ of this repository"
+    parser.add_argument("weights_folder", type=local_path, nargs="?", default=ROOT / "weights", help=folder)
     parser.add_argument("--hub_model_id", help="model repository to upload to, as name/model")
     parser.add_argument("--hub_private_repo", action="store_true", help="make the repositories private")
     parser.add_argument("--hub_revision", help="branch to upload to (default: main)")

@@ -17,6 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from model.files import local_path
 from train.errors import FAILURE, UserError, run
 from train.release.onnx_export import FOLDER, MEASURED_SEEDS, write_onnx
 
@@ -38,7 +39,7 @@ def work(folder: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns 0, 1 where the export failed, 2 for bad arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights_folder", type=Path, help="folder with model.safetensors and config.json")
+    parser.add_argument("weights_folder", type=local_path, help="folder with model.safetensors and config.json")
     args = parser.parse_args(argv)
     return run(lambda: work(args.weights_folder), "to_onnx")
 

@@ -2,13 +2,13 @@ r"""Train the GAN on a folder or zip of pictures, or on an image dataset of the 
 Progress is counted in kimg, thousands of images seen.
 
 examples:
-  accelerate launch train/train.py --train_data_dir faces.zip
+  accelerate launch --quiet train/train.py --train_data_dir faces.zip
   python train/train.py --train_data_dir faces.zip      (on one device)
-  accelerate launch train/train.py --train_data_dir faces.zip \
+  accelerate launch --quiet train/train.py --train_data_dir faces.zip \
       --resume_from_checkpoint latest
   accelerate launch --num_processes 4 train/train.py \
       --train_data_dir faces/ --output_dir runs/b --max_train_kimg 10000
-  accelerate launch train/train.py --train_data_dir faces.zip \
+  accelerate launch --quiet train/train.py --train_data_dir faces.zip \
       --push_to_hub --hub_model_id you/anime-dcgan
 
 files in --output_dir:
@@ -19,8 +19,8 @@ files in --output_dir:
   skipped.txt          pictures that are not trained on, and why
   reals.png            the first 64 pictures as they were read
   fakes_init.png       what the generator draws before the first step
-  best/, quality.jsonl with --feature_extractor: the generator with the lowest
-                       KID, and all measurements
+  best/, quality.jsonl with --metric or --feature_extractor: the generator with
+                       the lowest KID or FID, and all measurements
 
 keys in metrics.jsonl:
   kimg                 thousand images seen so far, over all processes
@@ -44,8 +44,9 @@ environment:
 
 exit status: 0 done, 1 failed, 2 wrong option, 129, 130 or 143 interrupted (by
 a closed terminal, Ctrl-C, SIGTERM) and saved. accelerate launch makes 1 of all
-but 0 and adds a traceback of its own; on one device, python train/train.py is
-the same training without either.
+but 0, and adds a traceback of its own where --quiet does not forbid it; that of
+Ctrl-C it adds in any case. On one device, python train/train.py is the same
+training without either.
 """
 
 import shutil

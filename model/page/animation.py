@@ -1,4 +1,4 @@
-"""Pictures to files: PNG and endless GIF with Pillow, MP4 with PyAV (imported only when it is used)."""
+"""Pictures to files: PNG, endless GIF and WebP with Pillow, MP4 with PyAV (imported only when it is used)."""
 
 import io
 from collections.abc import Iterable
@@ -23,6 +23,15 @@ def to_gif(frames: Iterable[Image], *, size: int = 256, fps: int = 20) -> bytes:
     enlarged = (_quantize(frame.convert("RGB")).resize((size, size), Resampling.NEAREST) for frame in frames)
     file, first = io.BytesIO(), next(enlarged)
     first.save(file, "GIF", save_all=True, append_images=enlarged, duration=1000 // fps, loop=0)
+    return file.getvalue()
+
+
+def to_webp(frames: Iterable[Image], *, size: int = 256, fps: int = 20) -> bytes:
+    """An endless WebP of square frames of ``size`` pixels a side, enlarged smoothly where they have less."""
+    enlarged = (frame.convert("RGB").resize((size, size), Resampling.LANCZOS) for frame in frames)
+    file, first = io.BytesIO(), next(enlarged)
+    how = {"duration": 1000 // fps, "loop": 0, "quality": 85, "method": 2}
+    first.save(file, "WEBP", save_all=True, append_images=enlarged, **how)
     return file.getvalue()
 
 

@@ -21,8 +21,11 @@ def content_length(scope: Scope) -> int:
     return int(text) if re.fullmatch(rb"\d{1,18}", text) else 0
 
 
-def bounded(receive: Receive, most: int, seconds: float) -> Receive:
-    """``receive`` that refuses a body of more than ``most`` bytes or one that takes longer than ``seconds``."""
+def bounded(receive: Receive, most: int, seconds: float, too_large: str = "") -> Receive:
+    """``receive`` that refuses a body of more than ``most`` bytes or one that takes longer than ``seconds``.
+
+    ``too_large`` is the sentence for the former, where there is a better one than the number of bytes.
+    """
     loop = asyncio.get_running_loop()
     until, seen, complete = loop.time() + seconds, 0, False
 
@@ -38,7 +41,7 @@ def bounded(receive: Receive, most: int, seconds: float) -> Receive:
             seen += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if seen > most:
-                raise BadRequest(f"The body may have {most:,} bytes at most.", 413)
+                raise BadRequest(too_large or f"The body may have {most:,} bytes at most.", 413)
         return message
 
     return next_message

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ..sampling import MAX_TRUNCATION
+from ..names import seed_of
+from ..sampling import MAX_SEED, MAX_TRUNCATION
+
+MAX_NAME = 100  # characters
 
 
 class Refusal(ValueError):
@@ -23,6 +26,19 @@ def whole_number(field: str, value: object, low: int, high: int) -> int:
     return int(value)
 
 
+def seed_number(field: str, value: object) -> int:
+    """A seed: a whole number, or a text, which is digits or a name (see :func:`names.seed_of`)."""
+    if not isinstance(value, str):
+        return whole_number(field, value, 0, MAX_SEED)
+    wanted = f"a whole number from 0 to {MAX_SEED} or a name of at most {MAX_NAME} letters"
+    if len(value) > MAX_NAME:
+        raise must_be(field, wanted, value)
+    try:
+        return seed_of(value)
+    except ValueError:
+        raise must_be(field, wanted, value.strip() or None) from None
+
+
 def number(field: str, value: object, low: float, high: float) -> float:
     """``value`` as a float in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -32,7 +48,7 @@ def number(field: str, value: object, low: float, high: float) -> float:
 
 def creativity(value: object) -> float:
     """A truncation."""
-    return number("Creativity (truncation)", value, 0, MAX_TRUNCATION)
+    return number("Variety (truncation)", value, 0, MAX_TRUNCATION)
 
 
 def switch(field: str, value: object) -> bool:

@@ -37,6 +37,7 @@ INLINE = {  # what a browser may show at once; all else is saved to a file
     ".bmp": "image/bmp",
     ".mp4": "video/mp4",
 }
+TOO_LARGE = "A picture may have 16 MB at most."
 GONE = "This file is no longer kept; draw it again."
 BROKEN = "Something went wrong on this page; try again in a moment."
 
@@ -51,6 +52,9 @@ HEADERS = {
         "object-src 'none'; base-uri 'self'; form-action 'self'"
     ),
 }
+OUR_POLICY = (  # of pages of our own, which have no script
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; sandbox"
 
 API = "/gradio_api"
@@ -79,6 +83,8 @@ ROUTES = (
     _route("GET HEAD", f"/pwa_icon/({'|'.join(ICON_SIZES)})", "icon"),
     _route("GET HEAD", f"{API}/(info/?|openapi.json|app_id/?|startup-events|queue/status|user/?|login_check/?)"),
     _route("GET HEAD", rf"{API}/file=(?P<path>.*)", "file"),
+    _route("GET HEAD", r"/(face|strip|grid|film)/(?s:.+)", "picture"),
+    _route("GET HEAD", "/s/(film/)?[^/]+|/addresses"),
     _route("GET", f"{API}/queue/data", "stream"),
     _route("GET", rf"{API}/call/(v2/)?{NAME}/(?P<event>[A-Za-z0-9_-]{{1,64}})", "stream"),
     _route("GET", f"{API}/upload_progress"),
@@ -127,7 +133,7 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
-        policy = FILE_POLICY if scope["path"].startswith(f"{API}/file=") else HEADERS["Content-Security-Policy"]
+        policy = policy_of(local_path(scope))
 
         async def guarded(message: Message) -> None:
             nonlocal started
@@ -170,6 +176,7 @@ class Gate:
             "page": self._page,
             "icon": self._icon,
             "file": self._file,
+            "picture": self._picture,
             "stream": self._stream,
             "upload": self._upload,
         }
@@ -205,14 +212,14 @@ class Gate:
             filename=file.name,
             content_disposition_type="inline" if kind else "attachment",
         )
-        # One range is what a video needs; anything odder gets the whole file.
-        ranges = [value for key, value in scope["headers"] if key == b"range"]
-        if ranges and not (len(ranges) == 1 and re.fullmatch(rb"bytes=(\d{1,12}-\d{0,12}|-\d{1,12})", ranges[0])):
-            scope = {**scope, "headers": [(key, value) for key, value in scope["headers"] if key != b"range"]}
         try:
-            await response(scope, receive, send)
+            await response(with_one_range(scope), receive, send)
         except RuntimeError:  # deleted a moment ago
             raise BadRequest(GONE, 404) from None
+
+    async def _picture(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
+        """A picture at a plain address."""
+        await self.app(with_one_range(scope), receive, send)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """An answer that someone waits for."""
@@ -242,12 +249,12 @@ class Gate:
     async def _upload(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """Pictures on their way to the disk: a few at a time, none larger than it may be, none that drips for ever."""
         if content_length(scope) > MAX_UPLOAD_BYTES:
-            raise BadRequest(f"An upload may have {MAX_UPLOAD_BYTES:,} bytes at most.", 413)
+            raise BadRequest(TOO_LARGE, 413)
         if self.uploads >= MAX_UPLOADS:
             raise BadRequest("Too many pictures are being uploaded; try again in a moment.", 503)
         self.uploads += 1
         try:
-            await self.app(scope, bounded(receive, MAX_UPLOAD_BYTES, UPLOAD_SECONDS), send)
+            await self.app(scope, bounded(receive, MAX_UPLOAD_BYTES, UPLOAD_SECONDS, TOO_LARGE), send)
         finally:
             self.uploads -= 1
             await asyncio.to_thread(self.files.sweep)
@@ -257,6 +264,21 @@ def refused(sentence: str, status: int) -> Response:
     """``sentence`` as the page's API answers."""
     headers = {"Retry-After": "5"} if status == 503 else None
     return JSONResponse({"detail": sentence, "error": sentence}, status, headers)
+
+
+def policy_of(path: str) -> str:
+    """The Content-Security-Policy of what lies at a path."""
+    if path.startswith((f"{API}/file=", "/face/", "/strip/", "/grid/", "/film/")):
+        return FILE_POLICY
+    return OUR_POLICY if path.startswith("/s/") or path == "/addresses" else HEADERS["Content-Security-Policy"]
+
+
+def with_one_range(scope: Scope) -> Scope:
+    """``scope`` with the one range that a video needs; anything odder asks for the whole file."""
+    ranges = [value for key, value in scope["headers"] if key == b"range"]
+    if not ranges or (len(ranges) == 1 and re.fullmatch(rb"bytes=(\d{1,12}-\d{0,12}|-\d{1,12})", ranges[0])):
+        return scope
+    return {**scope, "headers": [(key, value) for key, value in scope["headers"] if key != b"range"]}
 
 
 def local_path(scope: Scope) -> str:

@@ -1,27 +1,33 @@
 """The models that a page draws with: those that it ships, and public ones of the Hub when someone asks for them."""
 
+import re
 import shutil
 import threading
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.constants import CONFIG_NAME
 from PIL.Image import Image
 from torch import Tensor
 
+from ..blending import blend
 from ..directions import Directions
 from ..generator import Generator
 from ..hub import LoadError, load_model
-from .animation import to_png
+from ..memory import MODEL, Face, face_png
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
+BLENDS = 4  # blended models that are kept in memory
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
 REMEMBERED = 256  # faces of a model, about 8 kB each
 
@@ -41,11 +47,30 @@ class Unwanted(Exception):
 
 
 class LoadedModel:
-    """A generator, its directions, and the PNGs of the faces that it drew last."""
+    """A generator, its directions, and the PNGs of the faces that it drew last.
 
-    def __init__(self, generator: Generator, directions: Directions) -> None:
+    ``name``, on the page or on the Hub, and ``revision``, a commit there, are what its PNGs say of it.
+    """
+
+    def __init__(
+        self, generator: Generator, directions: Directions, name: str = "", revision: str | None = None
+    ) -> None:
         self.generator, self.directions = generator, directions
+        self.name = name if re.fullmatch(MODEL, name, re.ASCII) else None
+        self.revision = revision
         self._png = lru_cache(REMEMBERED)(self._draw_png)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all the generator's numbers, in hex."""
+        return self.generator.weights_sha256()
+
+    def png(self, image: Image, **facts: Any) -> bytes:
+        """A PNG of a face that remembers this model and ``facts``, attributes of :class:`memory.Face`."""
+        # A face of the model's own size has next to nothing that repeats: to look for runs alone is faster and makes a
+        # smaller file.
+        how = {"compress_type": zlib.Z_RLE} if image.width == self.generator.image_size else {}
+        return face_png(image, Face(**facts, model=self.name, revision=self.revision), **how)
 
     def draw(self, z: Tensor, truncation: float) -> list[Image]:
         """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them."""
@@ -56,7 +81,7 @@ class LoadedModel:
         return draw_all(lambda face: self._png(*face), faces)
 
     def _draw_png(self, seed: int, truncation: float) -> bytes:
-        return to_png(self.generator.generate([seed], truncation=truncation)[0])
+        return self.png(self.generator.generate([seed], truncation=truncation)[0], seed=seed, truncation=truncation)
 
 
 def while_wanted(items: Iterable[T]) -> Iterator[T]:
@@ -91,13 +116,15 @@ def draw_all(draw: Callable[[T], U], each: Iterable[T]) -> list[U]:
 class ModelStore:
     """Models by name. The first of ``own`` goes by "" too; a folder of ``own`` is read when it is first asked for.
 
-    Any other name is the id of a model on the Hub. It is fetched into ``folder`` without a token, from safetensors of
-    at most MAX_BYTES only, one at a time, and the oldest gives way to it.
+    "blend:0.5" is half way from the first to the second of them, where they have a common origin. Any other name is
+    the id of a model on the Hub: it is fetched into ``folder`` without a token, from safetensors of at most MAX_BYTES
+    only, one at a time, and the oldest gives way to it.
     """
 
     def __init__(self, own: dict[str, LoadedModel | Path], folder: str | Path) -> None:
         self.names, self.folder = list(own), Path(folder)
         self._own = dict(own)
+        self._blended = lru_cache(BLENDS)(self._blend)
         self._guests: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed: dict[str, tuple[float, str]] = {}
         self._reading, self._fetching = threading.Lock(), threading.Lock()
@@ -113,6 +140,11 @@ class ModelStore:
         name = name.strip() or self.names[0]
         if name in self._own:
             return self._read(name)
+        if name.startswith("blend:"):
+            share = re.fullmatch(r"blend:(0|1|[01]?\.[0-9]{1,2})", name)
+            if not share or float(share[1]) > 1:
+                raise LoadError(f"'{name:.40}' must be blend: and a number from 0 to 1, such as blend:0.5")
+            return self._blended(round(float(share[1]), 2))
         if guest := self._guests.get(name):
             return guest
         when, why = self._failed.get(name, (-FAILED_SECONDS, ""))
@@ -125,17 +157,40 @@ class ModelStore:
         finally:
             self._fetching.release()
 
+    def ready(self, name: str) -> LoadedModel:
+        """The model of that name, if nothing has to be fetched for it.
+
+        Raises:
+            LoadError: otherwise.
+        """
+        name = name.strip() or self.names[0]
+        if guest := self._guests.get(name):
+            return guest
+        if name not in self._own:
+            raise LoadError(f"'{name:.40}' is not loaded on this page; there are {' and '.join(self.names)}")
+        return self._read(name)
+
     def _read(self, name: str) -> LoadedModel:
         with self._reading:
             model = self._own[name]
             if isinstance(model, Path):
-                model = self._own[name] = LoadedModel(*load_model(model))
+                model = self._own[name] = LoadedModel(*load_model(model), name)
             return model
+
+    def _blend(self, share: float) -> LoadedModel:
+        if len(self.names) < 2:
+            raise LoadError(f"'blend:{share:g}' lies between two models, and this page has one")
+        first, second = (self._read(name) for name in self.names[:2])
+        try:
+            return LoadedModel(blend(first.generator, second.generator, share), first.directions)
+        except ValueError as error:
+            raise LoadError(f"'blend:{share:g}' cannot be drawn: {error}") from None
 
     def _fetch(self, name: str) -> LoadedModel:
         cache = self.folder / name.replace("/", "--")
         try:
-            model = LoadedModel(*load_model(name, public=cache, max_bytes=MAX_BYTES))
+            loaded = load_model(name, public=cache, max_bytes=MAX_BYTES)
+            model = LoadedModel(*loaded, name, commit_of(name, None, cache))
         except LoadError as error:
             shutil.rmtree(cache, ignore_errors=True)
             if len(self._failed) >= 100:
@@ -147,6 +202,12 @@ class ModelStore:
             shutil.rmtree(self.folder / old.replace("/", "--"), ignore_errors=True)
         self._guests[name] = model
         return model
+
+
+def commit_of(model_id: str, revision: str | None, cache: Path | None = None) -> str | None:
+    """The commit of a model of the Hub that lies in the cache."""
+    file = try_to_load_from_cache(model_id, CONFIG_NAME, cache, revision)
+    return Path(file).parent.name if isinstance(file, str) else None
 
 
 def open_models(weights: Path, model_id: str, revision: str | None, guests: Path) -> tuple[ModelStore, str]:
@@ -168,7 +229,9 @@ def open_models(weights: Path, model_id: str, revision: str | None, guests: Path
     first = "anime-faces" if Path(model_id).resolve() == weights else model_id.rstrip("/")
     try:
         name = Path(first).name if Path(first).is_dir() else first
-        own = {name: LoadedModel(*load_model(model_id, revision))}
+        loaded = load_model(model_id, revision)
+        commit = None if Path(model_id).is_dir() else commit_of(model_id, revision)
+        own = {name: LoadedModel(*loaded, name, commit)}
     except LoadError as error:
         if first == "anime-faces":
             raise LoadError(f"MODEL_ID {error}") from error

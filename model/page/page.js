@@ -1,19 +1,36 @@
-const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
-const randomSeeds = () => [1, 2, 3].map(randomSeed).join(", ");
-const randomStart = () => [String(randomSeed()), ""];
+const randomNumber = () => String(Math.floor(Math.random() * 2 ** 32));
+const randomSeed = randomNumber;
+const randomSeeds = () => [1, 2, 3].map(randomNumber).join(", ");
+const randomStart = () => [randomNumber(), ""];
 const stepBack = (steps) => steps.split(".").slice(0, -1).join(".");
+const styleOf = (model) => model.startsWith("blend:") ? Number(model.slice(6)) : Number(model !== "" && model === models[1]);
 const amounts = (...values) => values.map((value) => Number(value.toFixed(2))).join(",").replace(/(^|,)0(,0)*$/, "");
 
-const saveFile = (file) => {
-  const { url, orig_name } = file.video ?? file;
-  Object.assign(document.createElement("a"), { href: url, download: orig_name ?? "" }).click();
+// The address carries the tab and its controls; on a Space it is the address of the page around this one.
+let restored = false; // not yet, while an address is being opened: what changes then must not write over it
+const openTab = () => document.querySelector('[role="tab"][aria-selected="true"]')?.dataset.tabId;
+const drawn = (tab, keys, values) => { // another model draws in all tabs; the address is that of the open one
+  if (openTab() === tab) remember(tab, keys, values);
 };
 
-// The address carries the tab and its controls; on a Space it is the address of the page around this one.
-let restored = false; // until then the tabs that appear must not write over the address that is being opened
-const drawn = (tab, keys, values) => { // another model draws in all tabs; the address is that of the open one
-  const open = document.querySelector('[role="tab"][aria-selected="true"]');
-  if (open?.textContent.trim().toLowerCase() === tab) remember(tab, keys, values);
+// What a person does is one step, however often and in however many parts the page follows it; so is what is typed or
+// dragged in one go.
+let action = 0, stepped = 0, typing = false; // the last action, the last one that has its step, and whether it goes on
+const act = () => {
+  action += 1;
+  typing = false;
+};
+document.addEventListener("input", () => {
+  if (!typing) act();
+  typing = true;
+}, true);
+document.addEventListener("click", ({ target }) => target.matches?.("input, textarea") || act(), true);
+document.addEventListener("keydown", ({ key }) => key === "Enter" && act(), true);
+
+const step = (query, goesOn) => {
+  const number = (history.state?.step ?? 0) + Number(!goesOn);
+  history[goesOn ? "replaceState" : "pushState"]({ ...history.state, step: number }, "", `?${query}`);
+  stepped = action;
 };
 const remember = (tab, keys, values) => {
   if (!restored || values.includes(null) || values[0] === "") return; // an empty field is no address
@@ -21,53 +38,75 @@ const remember = (tab, keys, values) => {
   const theme = new URLSearchParams(location.search).get("__theme");
   if (theme) query.set("__theme", theme);
   keys.forEach((key, i) => {
-    if (key !== "model" || values[i] !== ownModel) query.set(key, values[i]);
+    if (key !== "model" || values[i] !== models[0]) query.set(key, values[i]);
   });
-  history.replaceState(history.state, "", `?${query}`);
+  if (`?${query}` === location.search) return;
+  step(query, action === stepped);
   if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
 };
+
+// Back, forth, or to an address of this page, without loading it again.
+const travel = () => {
+  restored = false;
+  document.querySelector("#travel").click();
+  stepped = action;
+};
+const go = (address) => {
+  const query = new URLSearchParams(address);
+  const theme = new URLSearchParams(location.search).get("__theme");
+  if (theme) query.set("__theme", theme);
+  if (`?${query}` === location.search) return;
+  step(query, false);
+  travel();
+};
+const arrived = () => { restored = true; };
+addEventListener("popstate", travel);
 
 // Controls that change together, as when an address is opened, change one after the other: what is drawn then is drawn
 // once, with the values of all. The number is new when there is something to draw; an address has been drawn already.
 let settling = null;
-const settle = () => (settling ??= new Promise((done) => setTimeout(() => {
-  settling = null;
-  done(restored ? Date.now() : null);
-}, 20)));
+const settle = async (before) => {
+  const now = await (settling ??= new Promise((done) => setTimeout(() => {
+    settling = null;
+    done(Date.now());
+  }, 20)));
+  return restored ? now : before;
+};
 
 // Both give the label that the button then bears.
 const copyLink = async (tab, keys, values) => {
   remember(tab, keys, values);
+  const link = new URL(location.href);
+  link.searchParams.delete("__theme"); // that is the taste of whoever copies it
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(link.href);
     return "Link copied";
   } catch { // no clipboard without HTTPS or consent
-    prompt("The link of this page", location.href);
+    prompt("The link of this page", link.href);
     return "Copy link";
   }
 };
 const later = (label) => () => new Promise((done) => setTimeout(done, 2000, label));
 
-// Where motion is unwanted a new film waits until someone plays it.
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
-document.addEventListener("loadstart", ({ target }) => delete target.dataset.calmed, true);
-document.addEventListener("play", ({ target }) => {
-  if (!calm.matches || target.dataset.calmed) return;
-  target.dataset.calmed = "yes";
-  target.pause();
+// A file is saved if it is still there, and else that is said.
+const say = (sentence) => {
+  const note = Object.assign(document.createElement("p"), { className: "said", textContent: sentence });
+  note.setAttribute("role", "alert");
+  document.body.append(note);
+  setTimeout(() => note.remove(), 6000);
+};
+const save = async (link) => {
+  const answer = await fetch(link.href, { method: "HEAD" }).catch(() => null);
+  if (answer?.ok) Object.assign(document.createElement("a"), { href: link.href, download: link.download }).click();
+  else say(answer?.status === 404 ? "This file is no longer kept; draw it again." : "The page does not answer; try again.");
+};
+const saveFile = (file) => {
+  const { url, orig_name } = file.video ?? file;
+  return save(Object.assign(document.createElement("a"), { href: url, download: orig_name ?? "" }));
+};
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[download]");
+  if (!link?.href.includes("/file=")) return;
+  event.preventDefault();
+  save(link);
 }, true);
-
-// Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
-const names = { truncations: "Creativity", map: "Neighbour" };
-new MutationObserver(() => {
-  for (const button of document.querySelectorAll(".grid-container button.thumbnail-item")) {
-    const name = `${names[button.closest(".block").id] ?? "Seed"} ${button.textContent.trim()}`;
-    if (button.ariaLabel !== name) button.ariaLabel = name;
-    const image = button.querySelector("img");
-    if (image?.alt) image.alt = "";
-  }
-  for (const video of document.querySelectorAll("#video video")) { // phones play only what is silent and in its place
-    if (!video.muted) Object.assign(video, { muted: true, playsInline: true });
-  }
-  document.querySelector("#example button.upload-container")?.removeAttribute("aria-label"); // its text says the same
-}).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["alt", "aria-label"] });

@@ -33,12 +33,14 @@ if __name__ == "__main__":
     sys.path[1:1] = map(str, (tests.parent, tests / "support"))
 
 from page import ROOT, Page
+from PIL import Image
 
 from model import Generator, interpolate, latents_from_seeds
 from model.directions import Directions
+from model.enlarging import enlarge as enlarged
 from model.page.animation import to_gif, to_mp4, to_png
 from model.page.explore import latent_to_code, latents_around
-from model.page.studio import ENLARGEMENTS, FRAMES_PER_SECOND, LARGE, STRIP, WAY_FRAMES
+from model.page.studio import ENLARGEMENTS, FRAMES_PER_SECOND, STRIP, WAY_FRAMES
 from model.sampling import MAX_SEED, image_grid
 
 MODELS = {config.parent.name: config.parent for config in sorted(ROOT.glob("weights/*/config.json"))}
@@ -140,8 +142,8 @@ class Oracle:
         draw, latent_dim = self.generator.generate, self.generator.latent_dim
         if endpoint == "/seed":
             seed, truncation, enlarge = values
-            face, resampling = draw([seed], truncation=truncation)[0], ENLARGEMENTS[enlarge]
-            return to_png(face if resampling is None else face.resize((LARGE, LARGE), resampling))
+            face, style = draw([seed], truncation=truncation)[0], ENLARGEMENTS[enlarge]
+            return to_png(face if style is None else enlarged(face, style[1], style[0]))
         if endpoint == "/strip":
             faces = [draw(values, truncation=truncation)[0] for truncation in STRIP]
             return self.album(faces, [f"{truncation:g}" for truncation in STRIP])
@@ -210,15 +212,20 @@ class Crowd:
         """Compare the answers with what they should have been; what is not the same is a fault."""
         oracles = {name: Oracle(weights) for name, weights in {"": ROOT / "weights", **MODELS}.items()}
         for endpoint, (*values, model), result in self.answers:
-            if plain(result) != oracles[model].answer(endpoint, values):
+            if plain(result) != plain(oracles[model].answer(endpoint, values)):
                 self.faults.append(f"{endpoint} {values} {model}: a wrong answer")
 
 
 def plain(result: object) -> object:
-    """``result`` without what says nothing about the pictures: a video's subtitles."""
+    """``result`` with the pixels of each PNG, and without a video's subtitles."""
     if isinstance(result, list):
         return [plain(value) for value in result]
-    return result["video"] if isinstance(result, dict) and "video" in result else result
+    if isinstance(result, dict):
+        return result["video"] if "video" in result else {key: plain(value) for key, value in result.items()}
+    if isinstance(result, bytes) and result.startswith(b"\x89PNG"):
+        with Image.open(io.BytesIO(result)) as image:
+            return image.size, image.tobytes()
+    return result
 
 
 def crowd(page: Page, clients: int, seconds: float, requests: int = 0) -> Crowd:

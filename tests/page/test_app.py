@@ -1,9 +1,12 @@
 """The page as programs use it: gradio_client and plain HTTP against ``python app.py``, on the loopback interface."""
 
+import base64
+import gzip
 import io
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import struct
@@ -26,20 +29,24 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 from safetensors.torch import load_file, save_file
 
 from model import Generator, latents_from_seeds
+from model.blending import blend
 from model.directions import Directions
 from model.hub import LoadError, load_generator
+from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.models import GUESTS, MAX_BYTES
 from model.page.projection import project
 
 WEIGHTS = ROOT / "weights"
 BIGGEST = 2**32 - 1
-SEED = "Seed must be a whole number from 0 to 4294967295, not "
-FIRST = "First seed must be a whole number from 0 to 4294967295, not "
+NAME = "a whole number from 0 to 4294967295 or a name of at most 100 letters, not "
+WHOLE = "a whole number from 0 to 4294967295, not "
+SEED = "Seed must be "
+FIRST = "First seed must be "
 COUNT = "How many must be a whole number from 1 to 64, not "
-CREATIVITY = "Creativity (truncation) must be a number from 0 to 1.5, not "
-SEEDS = "Seeds must be 2 to 8 whole numbers from 0 to 4294967295, such as '7, 21', not "
-START = "Start must be a whole number from 0 to 4294967295 or the code of a face, not "
+CREATIVITY = "Variety (truncation) must be a number from 0 to 1.5, not "
+SEEDS = "Seeds must be 2 to 8 whole numbers from 0 to 4294967295 or names, such as '7, alice', not "
+START = "Start must be a whole number from 0 to 4294967295, a name or the code of a face, not "
 STEPS = "Steps must be at most 64 numbers from 0 to 24, such as '7.13', not "
 SLIDERS = len(Directions.load(WEIGHTS, 128).labels)
 MOVES = f"Moves must be at most {SLIDERS} numbers from -4 to 4, such as '0,1.5', not "
@@ -53,7 +60,7 @@ USUAL = {
     "/explore": ["7", 1, "", "", ""],
 }
 MODEL = "Model must be the name of a model of this page or the id of a public one on the Hub."
-FRAMES = "Frames per leg must be a whole number from 1 to 48, not "
+FRAMES = "Frames from face to face must be a whole number from 1 to 48, not "
 
 
 def pixels(image: Image.Image | str | Path) -> tuple:
@@ -83,6 +90,24 @@ def test_seed_draws_the_face_that_generate_draws(client, generator, seed, trunca
     file = client.predict(seed, truncation, api_name="/seed")
     assert Path(file).name == f"seed-{int(seed)}.png"
     assert pixels(file) == pixels(generator.generate(seeds=[int(seed)], truncation=truncation)[0])
+
+
+SIZES = "'none', 'sharp-256', 'sharp', 'crisp', 'smooth'"
+
+
+def test_a_name_is_a_face_in_every_endpoint(client, generator):
+    seed = seed_of("alice")
+    face = pixels(generator.generate([seed])[0])
+    assert seed_of(str(seed)) == seed and seed != seed_of("Alice")
+    for text in ("alice", f" {seed} "):
+        assert pixels(client.predict(text, api_name="/seed")) == face
+        assert pixels(client.predict(text, 1, api_name="/batch")[0][0]["image"]) == face
+        assert pixels(client.predict(text, api_name="/explore")[0]) == face
+        assert pixels(client.predict(text, api_name="/strip")[4]["image"]) == face
+    keys = client.predict("alice, the white rabbit; 7 8", 1, False, api_name="/interpolation")[3]
+    assert [item["caption"] for item in keys] == ["alice", "the white rabbit", "7", "8"]
+    seeds = [seed, seed_of("the white rabbit"), 7, 8]
+    assert [pixels(item["image"]) for item in keys] == list(map(pixels, generator.generate(seeds)))
 
 
 @pytest.mark.parametrize("enlarge, resampling", [("crisp", Image.Resampling.NEAREST), ("smooth", Image.LANCZOS)])
@@ -242,29 +267,30 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
 @pytest.mark.parametrize(
     "endpoint, values, sentence",
     [
-        ("/seed", [-1, 1], SEED + "-1."),
-        ("/seed", [2**32, 1], SEED + "4294967296."),
-        ("/seed", ["abc", 1], SEED + "'abc'."),
-        ("/seed", ["7", 1], SEED + "'7'."),
-        ("/seed", [1.5, 1], SEED + "1.5."),
-        ("/seed", [None, 1], SEED + "empty."),
-        ("/seed", [True, 1], SEED + "True."),
-        ("/seed", [[7], 1], SEED + "[7]."),
-        ("/seed", [float("nan"), 1], SEED + "nan."),
-        ("/seed", ["9" * 5000, 1], SEED + "'" + "9" * 39 + "...."),
+        ("/seed", [-1, 1], SEED + WHOLE + "-1."),
+        ("/seed", [2**32, 1], SEED + WHOLE + "4294967296."),
+        ("/seed", ["4294967296", 1], SEED + NAME + "'4294967296'."),
+        ("/seed", [" ", 1], SEED + NAME + "empty."),
+        ("/seed", ["a" * 101, 1], SEED + NAME + "'" + "a" * 39 + "...."),
+        ("/seed", [1.5, 1], SEED + WHOLE + "1.5."),
+        ("/seed", [None, 1], SEED + WHOLE + "empty."),
+        ("/seed", [True, 1], SEED + WHOLE + "True."),
+        ("/seed", [[7], 1], SEED + WHOLE + "[7]."),
+        ("/seed", [float("nan"), 1], SEED + WHOLE + "nan."),
+        ("/seed", ["9" * 5000, 1], SEED + NAME + "'" + "9" * 39 + "...."),
         ("/seed", [7, float("nan")], CREATIVITY + "nan."),
         ("/seed", [7, float("inf")], CREATIVITY + "inf."),
         ("/seed", [7, 1.51], CREATIVITY + "1.51."),
         ("/seed", [7, -0.1], CREATIVITY + "-0.1."),
         ("/seed", [7, None], CREATIVITY + "empty."),
         ("/seed", [7, "much"], CREATIVITY + "'much'."),
-        ("/seed", [7, 1, "huge"], "PNG must be none, crisp or smooth, not 'huge'."),
-        ("/seed", [7, 1, []], "PNG must be none, crisp or smooth, not []."),
+        ("/seed", [7, 1, "huge"], "PNG must be none, crisp, smooth, sharp or sharp-256, not 'huge'."),
+        ("/seed", [7, 1, []], "PNG must be none, crisp, smooth, sharp or sharp-256, not []."),
         ("/seed", [7, 1, "none", 7], MODEL),
         ("/seed", [7, 1, "none", "x" * 201], MODEL),
-        ("/strip", [-1], SEED + "-1."),
+        ("/strip", [-1], SEED + WHOLE + "-1."),
         ("/strip", [7, None], MODEL),
-        ("/batch", [-1, 16, 1], FIRST + "-1."),
+        ("/batch", [-1, 16, 1], FIRST + WHOLE + "-1."),
         ("/batch", [0, 0, 1], COUNT + "0."),
         ("/batch", [0, 10_000, 1], COUNT + "10000."),
         ("/batch", [0, 2.5, 1], COUNT + "2.5."),
@@ -274,16 +300,14 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/interpolation", ["", 10, True, 1], SEEDS + "''."),
         ("/interpolation", [None, 10, True, 1], SEEDS + "empty."),
         ("/interpolation", ["1 2 3 4 5 6 7 8 9", 10, True, 1], SEEDS + "'1 2 3 4 5 6 7 8 9'."),
-        ("/interpolation", ["7, -1", 10, True, 1], SEEDS + "'7, -1'."),
         ("/interpolation", ["7, 4294967296", 10, True, 1], SEEDS + "'7, 4294967296'."),
-        ("/interpolation", ["seven, eight", 10, True, 1], SEEDS + "'seven, eight'."),
-        ("/interpolation", ["7, ٣", 10, True, 1], SEEDS + "'7, ٣'."),
-        ("/interpolation", ["7, <b>8", 10, True, 1], SEEDS + "'7, &lt;b&gt;8'."),
+        ("/interpolation", ["seven eight", 10, True, 1], SEEDS + "'seven eight'."),
+        ("/interpolation", ["<b>8", 10, True, 1], SEEDS + "'&lt;b&gt;8'."),
         ("/interpolation", ["7, 8", 0, True, 1], FRAMES + "0."),
         ("/interpolation", ["7, 8", 49, True, 1], FRAMES + "49."),
         ("/interpolation", ["7, 8", 10, "yes", 1], "Loop must be true or false, not 'yes'."),
         ("/interpolation", ["7, 8", 10, True, float("inf")], CREATIVITY + "inf."),
-        ("/explore", ["zz"], START + "'zz'."),
+        ("/explore", ["z" * 170], START + "'" + "z" * 39 + "...."),
         ("/explore", [""], START + "''."),
         ("/explore", [None], START + "empty."),
         ("/explore", ["4294967296"], START + "'4294967296'."),
@@ -326,7 +350,7 @@ def test_the_api_is_documented_endpoints(client):
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "int"), truncation, ("enlarge", "Literal['none', 'crisp', 'smooth']"), model],
+        "/seed": [("seed", "int"), truncation, ("enlarge", f"Literal[{SIZES}]"), model],
         "/strip": [("seed", "int"), model],
         "/batch": [("first_seed", "int"), ("count", "int"), truncation, model],
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model],
@@ -337,6 +361,37 @@ def test_the_api_is_documented_endpoints(client):
     for info in endpoints.values():
         for parameter in info["parameters"]:
             assert f"{parameter['parameter_name']}: " in info["description"]
+
+
+def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, generator):
+    request = urllib.request.Request(f"{page.url}/?seed=7", headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        packed = answer.read()
+        assert answer.headers["Content-Encoding"] == "gzip" and len(packed) == int(answer.headers["Content-Length"])
+    html = gzip.decompress(packed).decode()
+    assert len(packed) < 350_000
+    assert "Click to try out" not in html and "header-image" not in html and "@Gradio" not in html
+    for name in ("og:title", "og:description", "og:image"):
+        assert html.count(f'property="{name}"') == 1
+    with urllib.request.urlopen(re.search('property="og:image" content="([^"]+)"', html)[1], timeout=30) as answer:
+        assert Image.open(io.BytesIO(answer.read())).size == (512, 512)
+    assert '<link rel="icon" type="image/png" href="./favicon.ico">' in html and 'href="/' not in html
+    before, _, after = html.partition('<img class="first"')
+    assert "<gradio-app" not in before
+    face = base64.b64decode(re.search('src="data:image/png;base64,([^"]+)"', after)[1])
+    assert pixels(Image.open(io.BytesIO(face))) == pixels(generator.generate([7])[0])
+    with urllib.request.urlopen(f"{page.url}/?tab=batch&first_seed=3", timeout=30) as answer:
+        assert '<img class="first" width="64" height="64" alt="">' in answer.read().decode()
+
+
+def test_a_style_lies_between_the_two_models(client):
+    ends = [Generator.from_pretrained(path) for path in (WEIGHTS, WEIGHTS / "selfie2anime")]
+    drawn = pixels(client.predict(7, 1.0, "none", "blend:0.5", api_name="/seed"))
+    assert drawn == pixels(blend(*ends, 0.5).generate([7])[0])
+    assert drawn not in [pixels(end.generate([7])[0]) for end in ends]
+    for wrong in ("blend:2", "blend:x", "blend:"):
+        with pytest.raises(AppError, match="must be blend: and a number from 0 to 1, such as blend:0.5"):
+            client.predict(7, 1.0, "none", wrong, api_name="/seed")
 
 
 IMPORT = """

@@ -73,7 +73,7 @@ def test_the_page_says_that_it_is_busy_and_then_draws_again(page, browser):
         thread.start()
     try:
         assert full.wait(60)
-        tab.get_by_role("button", name="Random face").first.click()
+        tab.get_by_role("button", name="Draw a face").first.click()
         expect(tab.get_by_text("This application is currently busy. Please try again.")).to_be_visible()
     finally:
         enough.set()
@@ -82,9 +82,9 @@ def test_the_page_says_that_it_is_busy_and_then_draws_again(page, browser):
     generator = Generator.from_pretrained(ROOT / "weights")
     for i in range(120):  # half seconds; a person tries again from time to time
         if i % 10 == 0:
-            tab.get_by_role("button", name="Random face").first.click()
+            tab.get_by_role("button", name="Draw a face").first.click()
         tab.wait_for_timeout(500)
-        seed = int(tab.get_by_label("Seed", exact=True).first.input_value())
+        seed = int(tab.get_by_role("textbox", name="Seed or name").first.input_value())
         shown = tab.locator("#picture img").get_attribute("src")
         face = Image.open(io.BytesIO(tab.request.get(shown).body()))
         if face.tobytes() == generator.generate([seed])[0].tobytes():

@@ -1,4 +1,4 @@
-"""Runs train.py's command and prints how the processes stand to each other; started by torchrun.
+"""Runs train.py's command and prints how the processes stand to each other; one of those that torchrun starts.
 
 The variable NO_BATCH_NORM takes the generator's BatchNorm out; DIE_AT_STEP lets the last process kill itself.
 """
@@ -64,4 +64,6 @@ def without_batch_norm(config):
 setup.Trainer, usual_networks = Watched, setup.build_networks
 if os.environ.get("NO_BATCH_NORM"):
     setup.build_networks = without_batch_norm
-sys.exit(train.main())
+main = train.main
+if __name__ == "__main__":
+    sys.exit(main())

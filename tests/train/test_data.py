@@ -436,8 +436,8 @@ def test_hub_dataset(tmp_path: Path, cache: Path, monkeypatch) -> None:
 
 
 @pytest.mark.skipif(not FACES.exists(), reason=f"{FACES} is not there")
-def test_the_21551_faces(cache: Path) -> None:
-    found = prepare(FACES, resolution=64, cache_dir=cache)
+def test_the_21551_faces(faces_cache: Path) -> None:
+    found = prepare(FACES, resolution=64, cache_dir=faces_cache)
     assert (len(found), found.found, found.duplicates, found.unreadable) == (21_551, 21_551, 0, [])
     assert found.images.shape == (21_551, 64, 64, 3)
     with zipfile.ZipFile(FACES) as archive:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 from PIL import Image
 
 from model import Generator, latents_from_seeds
@@ -26,7 +27,7 @@ def folder(tmp_path_factory) -> Path:
     """A copy of the bundled weights with directions for them."""
     folder = tmp_path_factory.mktemp("directions") / "weights"
     shutil.copytree(ROOT / "weights", folder, ignore=shutil.ignore_patterns("directions*"))
-    command = [sys.executable, "-m", "train.directions", str(folder), "--num_samples", "2048"]
+    command = [sys.executable, "-m", "train.directions", str(folder), "--num_samples", "2048", "--num_indexed", "512"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return folder
@@ -100,9 +101,7 @@ def test_directions_that_do_not_fit_are_left_alone(folder, tmp_path, fault):
     ],
 )
 def test_mistakes_are_named_in_one_sentence(arguments, words):
-    done = subprocess.run(
-        [sys.executable, "-m", "train.directions", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
-    )
+    done = run(*arguments, command="train.directions")
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
 

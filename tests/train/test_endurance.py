@@ -5,25 +5,24 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import ENV, ROOT, start
+from commands import run as train
 from PIL import Image
 from safetensors.torch import load_file
 
 from train.data.dataset import prepare
 from train.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
-ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 TINY = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --log_kimg 0.1 --sample_kimg 100 --no-dry_run"
-TRAIN = [sys.executable, str(ROOT / "train" / "train.py")]
 KILLS = int(os.environ.get("KILLS", 3))  # KILLS=30 python -m pytest tests/train/test_endurance.py -k kills
 
 
@@ -40,11 +39,6 @@ def options(tmp_path_factory) -> list[str]:
     return f"--train_data_dir {folder} --cache_dir {cache} {TINY}".split()
 
 
-def train(*arguments: object, **kwargs) -> subprocess.CompletedProcess:
-    command = [*TRAIN, *map(str, arguments)]
-    return subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=300, **kwargs)
-
-
 def torchrun(processes: int, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
     command = [
         sys.executable,
@@ -56,6 +50,22 @@ def torchrun(processes: int, *arguments: object, **environment: str) -> subproce
     ]
     command = list(map(str, [*command, *arguments, "--mixed_precision", "no"]))
     return subprocess.run(command, env=ENV | environment, capture_output=True, text=True, timeout=300)
+
+
+def ranks(processes: int, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """The same by processes that are forked, as nothing here needs torchrun's watch over them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    words = [*arguments, "--mixed_precision", "no"]
+    others = [
+        start(*words, command="ranks", RANK=str(i), LOCAL_RANK=str(i), **environment) for i in range(1, processes)
+    ]
+    first = train(*words, command="ranks", RANK="0", LOCAL_RANK="0", **environment)
+    for process in others:
+        process.join(60)
+        assert process.exitcode == 0
+    return first
 
 
 def report_of(result: subprocess.CompletedProcess) -> dict:
@@ -72,14 +82,15 @@ def test_kills_at_random_moments_change_nothing(options, tmp_path):
     states, moments, resumed = tmp_path / "killed" / "checkpoints", random.Random(0), set()
     for _ in range(KILLS):
         before = set(states.glob("images-*"))
-        process = subprocess.Popen([*TRAIN, *arguments, "--resume_from_checkpoint", "latest"], env=ENV)
+        process = start(*arguments, "--resume_from_checkpoint", "latest")
         deadline = time.time() + 120
-        while process.poll() is None and set(states.glob("images-*")) <= before:  # each start gets somewhere,
+        while process.is_alive() and set(states.glob("images-*")) <= before:  # each start gets somewhere,
             assert time.time() < deadline
             time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.1))  # then dies anywhere: in a step, a checkpoint, a grid, a line
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         resumed.add(max(states.glob("images-*")).name)
     assert len(resumed) == KILLS
     last = train(*arguments, "--resume_from_checkpoint", "latest")
@@ -99,7 +110,7 @@ def test_kills_at_random_moments_change_nothing(options, tmp_path):
 
 def test_four_processes_draw_their_own_and_stay_equal(options, tmp_path):
     pace = ["--train_batch_size", 4, "--max_train_kimg", 0.8, "--output_dir", tmp_path]
-    report = report_of(torchrun(4, *options, *pace))
+    report = report_of(ranks(4, *options, *pace))
     assert report.pop("losses") and report == {
         "processes": 4, "steps": 50, "equal_parameters": True, "different_z": 1.0, "different_images": 1.0
     }  # fmt: skip
@@ -111,9 +122,7 @@ def test_four_processes_learn_what_one_does(options, tmp_path):
     split, whole = (
         np.array(
             report_of(
-                torchrun(
-                    n, *shared, "--train_batch_size", 16 // n, "--output_dir", tmp_path / f"{n}", NO_BATCH_NORM="1"
-                )
+                ranks(n, *shared, "--train_batch_size", 16 // n, "--output_dir", tmp_path / f"{n}", NO_BATCH_NORM="1")
             )["losses"]
         )
         for n in (4, 1)
@@ -170,10 +179,10 @@ def test_a_cache_beyond_the_memory_limit_trains(tmp_path):
     images.flush()
     stem.with_suffix(".json").write_text(json.dumps({"found": count, "duplicates": [], "unreadable": []}))
     arguments = ["--train_data_dir", tmp_path / "data", "--cache_dir", tmp_path / "cache", *TINY.split()]
-    arguments += ["--max_train_kimg", 20, "--log_kimg", 1, "--train_batch_size", 100, "--output_dir", tmp_path / "out"]
+    arguments += ["--max_train_kimg", 8, "--log_kimg", 1, "--train_batch_size", 100, "--output_dir", tmp_path / "out"]
     command = [sys.executable, "-c", LIMITED, *map(str, arguments)]
     result = subprocess.run(command, env=ENV | {"LIMIT": str(limit)}, capture_output=True, text=True, timeout=300)
-    assert f"trained 20000 of {count} images that do not fit into memory" in result.stdout, result.stderr
+    assert f"trained 8000 of {count} images that do not fit into memory" in result.stdout, result.stderr
 
 
 def test_a_discriminator_that_wins_is_told_once(options, tmp_path):
@@ -205,8 +214,7 @@ def test_samples_that_look_alike_are_told_once(options, tmp_path):
 
 def test_the_benchmark_compares_the_loops(options):
     arguments = [*options[:4], "--resolution", "32", "--train_batch_size", "8", "--steps", "1", "--rounds", "1"]
-    command = [sys.executable, "-m", "train.benchmark", *arguments, "--workers", "1", "--cold"]
-    result = subprocess.run(command, env=ENV, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    result = train(*arguments, "--workers", "1", "--cold", command="train.benchmark")
     assert result.returncode == 0, result.stderr
     rows = {line.split()[0]: float(line.split()[1]) for line in result.stdout.splitlines() if line.count(".") == 3}
     loops = {"ours", "plain", "bound", "cold"} | ({"library"} if not torch.cuda.is_available() else set())

@@ -1,7 +1,6 @@
 """The metrics against what is known of them, and the evaluation as users run it."""
 
 import json
-import os
 import subprocess
 import sys
 import warnings
@@ -9,6 +8,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import torch
@@ -217,13 +217,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "train.evaluate", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
-    )
+    return commands.run(*arguments, command="train.evaluate", **environment)
 
 
 DRAWN = ("feature_extractor_digest", "reference_digest", "subset_seed")
@@ -254,8 +248,7 @@ def test_command_line_on_a_weights_folder(made: Path, tmp_path: Path, capsys) ->
 def test_script_runs_from_any_folder(made: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "train.evaluate", "faces", "--train_data_dir", "faces"]
     command += ["--feature_extractor", "pool.pt", "--resolution", "32", "--cache_dir", tmp_path]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=made, env=env, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=made, env=commands.ENV, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     metrics = json.loads(ran.stdout)
     assert metrics["fd"] == pytest.approx(0, abs=1e-6) and metrics["coverage"] == metrics["recall"] == 1

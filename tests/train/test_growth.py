@@ -15,13 +15,14 @@ from torch import nn
 from model import Discriminator, Generator, latents_from_seeds, truncate
 from model.blocks import ADDITIONS, MappingNetwork
 from model.files import read_tensors
-from train.config import TrainConfig, require_same_run
+from train.config import TrainConfig
 from train.errors import UserError
 from train.gan.ema import EMA
 from train.gan.latents import truncated
 from train.gan.losses import gradient_penalty
 from train.release.onnx_export import to_onnx
 from train.run.growth import additions, fill
+from train.run.same_run import require_same_run
 from train.run.setup import build_networks, load_networks
 from train.run.trainer import Trainer
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,8 +129,8 @@ def test_a_tracker_keeps_what_metrics_jsonl_says(
     environment = {"HOME": str(tmp_path / "home")} | SECRETS | through | environment
     arguments = [*options, "--report_to", tracker, "--output_dir", "../out", "--resume_from_checkpoint", "latest"]
     outputs = ""
-    for kimg in (0.104, 0.2):  # the second goes on after the first
-        result = train(*arguments, "--max_train_kimg", kimg, cwd=tmp_path / "elsewhere", **environment)
+    for kimg, way in ((0.104, train), (0.2, commands.run)):  # the second goes on after the first
+        result = way(*arguments, "--max_train_kimg", kimg, cwd=tmp_path / "elsewhere", **environment)
         assert result.returncode == 0, result.stderr
         outputs += result.stdout + result.stderr
     lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").open()]
@@ -145,7 +146,7 @@ def test_a_tracker_keeps_what_metrics_jsonl_says(
 
 
 def test_a_tracker_that_does_not_start_is_named(options, tmp_path):
-    result = train(*options, "--report_to", "wandb", "--output_dir", tmp_path, cwd=tmp_path, HOME=str(tmp_path))
+    result = commands.run(*options, "--report_to", "wandb", "--output_dir", tmp_path, cwd=tmp_path, HOME=str(tmp_path))
     assert result.returncode == 2 and "Traceback" not in result.stderr
     sentence = result.stderr.splitlines()[-1]
     assert sentence.startswith("train.py: --report_to: wandb does not start (") and "WANDB_MODE=offline" in sentence

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import run, start
 from hub_server import Hub
 from PIL import Image
 from safetensors.torch import load_file
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT.parent / "shared" / "data" / "anime-faces.zip"
 SMALL = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --train_batch_size 8 --log_kimg 0.1"
 PACE = "--sample_kimg 0.1 --checkpointing_kimg 0.1 --max_train_kimg 0.4"
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch"]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -49,16 +49,17 @@ def options(faces, tmp_path_factory) -> list[str]:
     return f"--train_data_dir {faces} --cache_dir {tmp_path_factory.mktemp('cache')} {SMALL} {PACE}".split()
 
 
-def run(arguments: list[str], command=(sys.executable,), cwd: Path = ROOT, **kwargs) -> subprocess.CompletedProcess:
-    command = [*command, str(ROOT / "train" / "train.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300, **kwargs)
+def launch(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """By the command of the README."""
+    command = [*LAUNCH, str(ROOT / "train" / "train.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def finished(options, tmp_path_factory) -> Path:
     """A whole undisturbed run by `accelerate launch`, from another directory."""
     folder = tmp_path_factory.mktemp("finished")
-    result = run([*options, "--output_dir", "out"], LAUNCH, cwd=folder)
+    result = launch(*options, "--output_dir", "out", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "done: 0.4 kimg" in result.stdout
     return folder / "out"
@@ -110,13 +111,15 @@ def test_interrupted_and_resumed_equals_undisturbed(finished, options, tmp_path,
         os.killpg(launcher.pid, signum)  # as a terminal does
     else:
         launcher.send_signal(signum)  # the launcher alone, as a scheduler may: its child must notice
-    launcher.wait(60)
+    assert launcher.wait(60) != 0
     while "interrupted at" not in (tmp_path / "log").read_text():
         assert time.time() < deadline, (tmp_path / "log").read_text()
         time.sleep(0.1)
+    log_of_launcher = (tmp_path / "log").read_text()
+    assert ("Traceback" in log_of_launcher) == (signum == signal.SIGINT)  # the launcher's own, as --help says
     assert not (tmp_path / "weights" / "samples.png").exists()  # it did stop early
     assert (tmp_path / "weights" / "model.safetensors").exists()
-    result = run([*arguments, "--resume_from_checkpoint", "latest"])
+    result = run(*arguments, "--resume_from_checkpoint", "latest")
     assert result.returncode == 0, result.stderr
     ours, theirs = (load_file(f / "weights" / "model.safetensors") for f in (tmp_path, finished))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
@@ -125,14 +128,15 @@ def test_interrupted_and_resumed_equals_undisturbed(finished, options, tmp_path,
 
 def test_killed_and_resumed_equals_undisturbed(finished, options, tmp_path):
     arguments = [*options, "--output_dir", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, str(ROOT / "train/train.py"), *arguments], env=ENV)
+    process = start(*arguments)
     deadline = time.time() + 120
     while not list((tmp_path / "checkpoints").glob("images-*")):
-        assert time.time() < deadline and process.poll() is None
+        assert time.time() < deadline and process.is_alive()
         time.sleep(0.01)
     process.kill()
-    process.wait()
-    result = run([*arguments, "--resume_from_checkpoint", "latest"])
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    result = run(*arguments, "--resume_from_checkpoint", "latest")
     assert result.returncode == 0, result.stderr
     ours, theirs = (load_file(f / "weights" / "model.safetensors") for f in (tmp_path, finished))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
@@ -160,9 +164,7 @@ def test_two_processes_stay_equal(options, tmp_path):
         "processes": 2, "steps": 25, "equal_parameters": True, "different_z": 1.0, "different_images": 1.0
     }  # fmt: skip
     assert len(list((tmp_path / "checkpoints").glob("images-*"))) == 2
-    resumed = run(
-        [*options, "--output_dir", tmp_path, "--max_train_kimg", "0.44", "--resume_from_checkpoint", "latest"]
-    )
+    resumed = run(*options, "--output_dir", tmp_path, "--max_train_kimg", 0.44, "--resume_from_checkpoint", "latest")
     assert "0.4 to 0.44 kimg" in resumed.stdout and resumed.returncode == 0, resumed.stderr  # on one process now
 
 
@@ -173,7 +175,7 @@ def test_presets_and_losses_train(options, tmp_path, preset):
         extra += ["--loss", "hinge", "--d_norm", "spectral", "--gradient_accumulation_steps", "2"]
         extra += ["--augment", "color,translation,blur", "--negative_part", "0.25"]
         extra += ["--report_to", "tensorboard", "--mixed_precision", "bf16"]
-    result = run([*options, *extra])
+    result = run(*options, *extra)
     assert result.returncode == 0, result.stderr
     assert Generator.from_pretrained(tmp_path / "weights").latent_dim == 8
     assert bool(list(tmp_path.rglob("events.out.tfevents*"))) == (preset == "fast")
@@ -189,7 +191,7 @@ def test_a_second_run_does_not_overwrite_the_first(finished, options, capsys):
 def test_fine_tuning_starts_from_the_given_networks(finished, options, tmp_path):
     weights = finished / "weights"
     extra = ["--init_from", str(weights), "--output_dir", str(tmp_path), "--max_train_kimg", "0.008"]
-    result = run([*options, *extra, "--learning_rate", "0"])
+    result = run(*options, *extra, "--learning_rate", "0")
     assert result.returncode == 0, result.stderr
     assert f"generator and discriminator of '{weights}'" in result.stdout
     for name in ("model", "discriminator"):
@@ -211,17 +213,17 @@ def test_fine_tuning_without_a_fitting_discriminator_says_so(finished, options, 
     else:
         extra, reason = ["--d_channels", "5"], "discriminator.safetensors does not fit the options"
     extra += ["--init_from", str(weights), "--output_dir", str(tmp_path / "out"), "--max_train_kimg", "0.008"]
-    result = run([*options, *extra])
+    result = run(*options, *extra)
     assert result.returncode == 0, result.stderr
     assert f"generator of '{weights}' and a new discriminator ({reason}" in result.stdout
     assert (tmp_path / "out" / "weights" / "discriminator.safetensors").is_file()
 
 
 def test_not_finite_stops_and_keeps_the_last_good_checkpoint(finished, options, tmp_path):
-    first = run([*options, "--output_dir", tmp_path, "--max_train_kimg", "0.104"])
+    first = run(*options, "--output_dir", tmp_path, "--max_train_kimg", "0.104")
     assert first.returncode == 0, first.stderr
     kept = load_file(tmp_path / "checkpoints" / "images-000000000104" / "model.safetensors")
-    result = run([*options, "--output_dir", tmp_path, "--resume_from_checkpoint", "latest", "--penalty_gamma", "1e40"])
+    result = run(*options, "--output_dir", tmp_path, "--resume_from_checkpoint", "latest", "--penalty_gamma", "1e40")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "is not finite" in result.stderr and "images-000000000104" in result.stderr
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["images-000000000104"]
@@ -230,19 +232,16 @@ def test_not_finite_stops_and_keeps_the_last_good_checkpoint(finished, options, 
 
 @pytest.mark.parametrize("sample_kimg, written", [("10", "images-000000000104 is kept"), ("0.1", "can no longer be")])
 def test_a_full_disk_keeps_the_checkpoint_before(options, tmp_path, sample_kimg, written):
-    first = run([*options, "--output_dir", tmp_path, "--max_train_kimg", "0.104"])
+    first = run(*options, "--output_dir", tmp_path, "--max_train_kimg", "0.104")
     assert first.returncode == 0, first.stderr
 
-    def limit_file_size():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))  # as a full disk: a larger write fails
-
     arguments = [*options, "--output_dir", tmp_path, "--resume_from_checkpoint", "latest"]
-    result = run([*arguments, "--sample_kimg", sample_kimg], preexec_fn=limit_file_size)
+    result = run(*arguments, "--sample_kimg", sample_kimg, file_size=12_000)  # as a full disk: a larger write fails
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
     assert written in result.stderr and "--resume_from_checkpoint latest" in result.stderr
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["images-000000000104"]
     assert not list(tmp_path.rglob(".*"))  # nothing half-written
-    again = run(arguments)
+    again = run(*arguments)
     assert again.returncode == 0, again.stderr
 
 
@@ -276,7 +275,7 @@ def test_the_best_generator_is_kept_over_a_resume(options, tmp_path):
     arguments = [*options, "--output_dir", tmp_path / "out", "--feature_extractor", tmp_path / "features.pt"]
     arguments += ["--metric_kimg", "0.1", "--metric_samples", "200", "--learning_rate", "0.01"]
     for limit in ("0.2", "0.4"):
-        result = run([*arguments, "--max_train_kimg", limit, "--resume_from_checkpoint", "latest"])
+        result = run(*arguments, "--max_train_kimg", limit, "--resume_from_checkpoint", "latest")
         assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in (tmp_path / "out" / "quality.jsonl").read_text().splitlines()]
     assert [line["kimg"] for line in lines] == [0.104, 0.2, 0.304, 0.4]
@@ -292,7 +291,7 @@ def test_the_best_generator_is_kept_over_a_resume(options, tmp_path):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(options, tmp_path):
-    result = run([*options, "--output_dir", tmp_path / "new", "--dry_run"])
+    result = run(*options, "--output_dir", tmp_path / "new", "--dry_run")
     assert result.returncode == 0 and not (tmp_path / "new").exists()
     for part in ("120 pictures", "M (generator)", "precision", "0 to 0.4 kimg"):
         assert part in result.stdout
@@ -326,7 +325,8 @@ def error_of(arguments: list, capsys) -> str:
         (["--output_dir", "/proc/nothing"], "--output_dir"),
     ],
 )
-def test_mistakes_get_one_sentence(options, tmp_path, capsys, extra, sentence):
+def test_mistakes_get_one_sentence(options, tmp_path, capsys, monkeypatch, extra, sentence):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # nobody waits for a Hub
     assert sentence in error_of([*options, "--output_dir", tmp_path / "out", *extra], capsys)
 
 
@@ -366,7 +366,7 @@ def test_another_architecture_is_not_resumed(finished, options, capsys):
 
 def test_latest_without_a_checkpoint_starts_anew(options, tmp_path):
     arguments = [*options, "--output_dir", tmp_path, "--max_train_kimg", "0.008", "--resume_from_checkpoint", "latest"]
-    result = run(arguments)
+    result = run(*arguments)
     assert result.returncode == 0 and "a new training starts" in result.stdout, result.stderr
 
 
@@ -382,9 +382,9 @@ def test_schedule_and_penalty_interval():
 
 
 @pytest.mark.skipif(not FACES.is_file(), reason=f"the training faces are not there: {FACES}")
-def test_real_faces_train_at_the_released_size(tmp_path):
-    arguments = ["--train_data_dir", FACES, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path / "out"]
-    result = run([*arguments, "--max_train_kimg", "0.256"], LAUNCH)
+def test_real_faces_train_at_the_released_size(tmp_path, faces_cache):
+    arguments = ["--train_data_dir", FACES, "--cache_dir", faces_cache, "--output_dir", tmp_path / "out"]
+    result = launch(*arguments, "--max_train_kimg", "0.256")
     assert result.returncode == 0, result.stderr
     assert "21551 pictures" in result.stdout
     assert Generator.from_pretrained(tmp_path / "out" / "weights").image_size == 64

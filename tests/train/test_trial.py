@@ -1,8 +1,10 @@
 """What a field trial found in training and measuring: each fault once, on as little as shows it."""
 
+import argparse
 import dataclasses
 import errno
 import fcntl
+import importlib
 import json
 import os
 import select
@@ -17,12 +19,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from commands import ENV, ROOT, start
+from commands import run as train
 from PIL import Image
 from safetensors.torch import load_file
 
 from model import Generator
 from model.hub import load_generator
-from train.config import TrainConfig, changed_options, parse_args, require_same_run
+from train.config import TrainConfig, parse_args
 from train.data.dataset import ImageSet
 from train.directions import main as directions_main
 from train.errors import UserError
@@ -36,18 +40,18 @@ from train.quality.features import Extractor
 from train.quality.metrics import kid, manifold_metrics
 from train.quality.monitor import Monitor
 from train.release.card import make_card
+from train.release.model_repo import model_files
 from train.run.checkpoint import checkpoints, find_checkpoint, save_checkpoint
 from train.run.hardware import cores
 from train.run.interrupt import explained
 from train.run.lock import exclusive
 from train.run.record import other_pictures, plan, public_origin, training_record
 from train.run.run_log import Progress, RunLog, StepStats
+from train.run.same_run import changed_options, require_same_run
 from train.run.setup import build_networks, load_networks, set_up
 from train.to_onnx import main as to_onnx_main
 from train.train import main
 
-ROOT = Path(__file__).resolve().parents[2]
-ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SMALL = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --train_batch_size 8 --log_kimg 0.008"
 
 
@@ -120,6 +124,17 @@ def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_who_takes_a_folder_and_who_checks_it_say_the_same(tmp_path):
+    (tmp_path / "file").touch()
+    folder, told = tmp_path / "file" / "out", []
+    config = TrainConfig(train_data_dir="x", output_dir=str(folder))
+    for take in (lambda: exclusive(folder).__enter__(), lambda: set_up(config)):  # the first process, and the others
+        with pytest.raises(UserError, match="--output_dir: .* cannot be written .*; give another") as error:
+            take()
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
 def test_a_resume_names_all_that_differs_at_once():
     saved = dataclasses.asdict(parse_args(["--train_data_dir", "x", "--preset", "baseline"], "x\n\n"))
     with pytest.raises(UserError) as error:
@@ -148,6 +163,43 @@ def test_home_is_understood_in_every_path(monkeypatch):
     options = ("train_data_dir", "cache_dir", "output_dir", "resume_from_checkpoint", "feature_extractor", "init_from")
     config = parse_args([f"--{name}=~/x" for name in options], "x\n\n")
     assert [getattr(config, name) for name in options] == ["/home/me/x"] * 6
+    assert parse_args(["--dataset_name=~/x"], "x\n\n").dataset_name == "/home/me/x"
+
+
+PATHS = {"weights_folder", "weights", "samples", "train_data_dir", "dataset_name", "feature_extractor", "cache_dir"}
+PATHS |= {"output", "outdir"}
+
+
+@pytest.mark.parametrize("command", ["evaluate", "neighbours", "directions", "publish", "to_onnx", "benchmark", "cli"])
+def test_home_is_understood_in_every_path_of_every_command(command, monkeypatch):
+    """Read from the parser that the command makes."""
+    monkeypatch.setenv("HOME", "/home/me")
+    parsers = []
+
+    def kept(parser: argparse.ArgumentParser, *arguments: object) -> None:
+        parsers.append(parser)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", kept)
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"{'model' if command == 'cli' else 'train'}.{command}").main([])
+    found = 0
+    for parser in parsers:
+        branches = [a.choices.values() for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+        parsers.extend(branch for group in branches for branch in group)
+        for action in parser._actions:
+            assert action.type is not Path, f"{action.dest} leaves ~ as it is"
+            if action.dest in PATHS:
+                assert str(action.type("~/x")) == "/home/me/x", action.dest
+                found += 1
+    assert found
+
+
+def test_a_model_in_the_home_is_loaded(tmp_path, monkeypatch):
+    """MODEL_ID of the page and --model of the command line."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Generator(latent_dim=8, base_channels=4, image_size=32).save_pretrained(tmp_path / "mine")
+    assert load_generator("~/mine").latent_dim == 8
 
 
 def some_data(name: str = "faces", fingerprint: str = "a") -> ImageSet:
@@ -186,6 +238,28 @@ def test_the_card_of_an_older_record_keeps_folders_to_itself(tmp_path, name):
     (tmp_path / "training.json").write_text(json.dumps(training))
     card = make_card(tmp_path, "me/x")
     assert name not in str(card) and card.data.datasets is None and "faces: 3 images" in str(card)
+
+
+def test_no_folder_of_an_older_record_is_published(tmp_path):
+    """Whatever the key: what begins at a disk, at home or here is its last part; options that are places go."""
+    generator = Generator(latent_dim=8, base_channels=4, image_size=32)
+    generator.save_pretrained(tmp_path)
+    paths = ["/home/me/secret/faces.zip", "~/secret/faces.zip", "../secret/faces.zip", "C:\\secret\\faces.zip"]
+    places = dict.fromkeys(("train_data_dir", "cache_dir", "output_dir", "init_from", "feature_extractor"), paths[0])
+    training = {"kimg": 5, "config": places | {"loss": "rp", "dataset_name": paths[1]}, "dataset": {"name": paths[2]}}
+    training |= {"history": [{"name": path} for path in paths], "note": "and/or, a / b, https://x.org/secret-free"}
+    metrics = {"reference": paths[3], "feature_extractor": "encoder.pt", "kid": 0.5}
+    for name, data in (("training", training), ("metrics", metrics)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+    published = {name: json.loads(file) for name, file in model_files(tmp_path).items() if isinstance(file, bytes)
+                 and name in ("training.json", "metrics.json")}  # fmt: skip
+    text = json.dumps(published)
+    assert "secret/" not in text and "secret\\" not in text and "home" not in text
+    assert published["training.json"] == {"kimg": 5, "config": {"loss": "rp", "dataset_name": "faces.zip"},
+        "dataset": {"name": "faces.zip"}, "history": [{"name": "faces.zip"}] * 4, "note": training["note"]}  # fmt: skip
+    assert published["metrics.json"] == metrics | {"reference": "faces.zip"}
+    (tmp_path / "training.json").write_text('{ "kimg": 5 }')
+    assert model_files(tmp_path)["training.json"] == b'{ "kimg": 5 }'  # as it is where nothing is private
 
 
 def test_the_plan_counts_what_it_does_not_show_and_what_is_left():
@@ -235,11 +309,6 @@ def options(tmp_path_factory) -> list[str]:
         blocks = Image.fromarray(np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8))
         blocks.resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
     return f"--train_data_dir {folder} --cache_dir {tmp_path_factory.mktemp('cache')} {SMALL}".split()
-
-
-def train(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "train/train.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300)
 
 
 def test_the_repository_is_made_after_all_else_was_read(options, tmp_path, monkeypatch):
@@ -315,7 +384,8 @@ def test_pairwise_metrics_draw_their_subset(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(4000, 8, generator=generator) + (torch.arange(4000) > 2000)[:, None] * 3.0 for _ in range(2))
     mixed = torch.randperm(4000, generator=generator)
-    assert abs(kid(a, b[mixed]) - kid(a[mixed], b[mixed])) < 0.2 < abs(kid(a[:500], b[mixed]))
+    assert abs(kid(a, b[mixed])) < 5 and abs(kid(a[mixed], b[mixed])) < 5  # the first ones alone: 248
+    assert abs(kid(a[:500], b[mixed])) > 100
     assert manifold_metrics(a, b[mixed])["recall"] > 0.8
 
 
@@ -329,7 +399,8 @@ def test_only_what_was_measured_alike_is_compared(tmp_path, monkeypatch, change)
     monkeypatch.setattr("train.quality.monitor.save_weights", lambda *arguments: kept.append(arguments[-1]))
     monkeypatch.setattr("train.quality.monitor.evaluate", lambda *a, **k: line(5.0, **({change: 2} if change else {})))
     monitor = object.__new__(Monitor)
-    monitor.config, monitor.folder, monitor.path = TrainConfig(train_data_dir="x"), tmp_path, tmp_path / "quality.jsonl"
+    monitor.config = TrainConfig(train_data_dir="x", metric="kid")
+    monitor.folder, monitor.path = tmp_path, tmp_path / "quality.jsonl"
     monitor.data = monitor.extractor = None
     monitor.lines = [line(0.1)]
     monitor.measure(None, None, {"kimg": 2})
@@ -384,20 +455,19 @@ def test_a_signal_while_decoding_leaves_a_sentence_and_no_file(tmp_path, signum,
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
             tmp_path / "data" / f"{i}.png"
         )
-    slow = (
-        "import sys, time, train.data.dataset as d, train.train as t; first = d.decode_picture\n"
-        "def wait(*a, **k): print('decoding', flush=True); time.sleep(1.5); return first(*a, **k)\n"
-        "d.decode_picture = wait; sys.exit(t.main(sys.argv[1:]))"
-    )
     arguments = [*SMALL.split(), "--train_data_dir", tmp_path / "data", "--cache_dir", tmp_path / "cache"]
-    command = [sys.executable, "-c", slow, *map(str, arguments), "--output_dir", str(tmp_path / "out")]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert "decoding" in process.stdout.readline()
-        process.send_signal(signum)
-        error = process.communicate(timeout=100)[1]
-    assert process.returncode == code and "interrupted before the training began" in error and "Traceback" not in error
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    out.touch()
+    err.touch()
+    process = start(*arguments, "--output_dir", tmp_path / "out", command="slow_decoding", out=str(out), err=str(err))
+    deadline = time.time() + 100
+    while "decoding" not in out.read_text():
+        assert time.time() < deadline and process.is_alive(), err.read_text()
+        time.sleep(0.02)
+    os.kill(process.pid, signum)
+    process.join(100)
+    error = err.read_text()
+    assert process.exitcode == code and "interrupted before the training began" in error and "Traceback" not in error
     assert list((tmp_path / "cache").iterdir()) == [] and not (tmp_path / "out").exists()
 
 
@@ -424,8 +494,18 @@ def test_the_page_and_all_who_load_name_a_runs_weights(tmp_path):
         load_generator(tmp_path)
 
 
-def test_the_help_promises_no_exit_status_that_the_launcher_swallows(capsys):
+@pytest.mark.parametrize("quiet", [True, False])
+def test_the_launcher_does_to_a_sentence_what_the_help_says(quiet, capsys):
+    """The last line is the sentence with --quiet, the command of the README; without it the launcher has its say."""
+    words = [*(["--quiet"] if quiet else []), ROOT / "train" / "train.py", "--train_data_dir", "/nowhere"]
+    result = train(*words, "--output_dir", "/proc/x", command="accelerate.commands.launch")
+    sentence = "train.py: --output_dir: '/proc/x' cannot be written (No such file or directory); give another"
+    assert result.returncode == 1 and sentence in result.stderr.splitlines()
+    assert ("Traceback" not in result.stderr and result.stderr.splitlines()[-1] == sentence) == quiet
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "accelerate launch makes 1 of all but 0" in text and "python train/train.py" in text
+    assert "accelerate launch makes 1 of all but 0, and adds a traceback of its own where --quiet does not" in text
+    assert "python train/train.py is the same training without either" in text
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("accelerate launch") == readme.count("accelerate launch --quiet")

@@ -88,6 +88,11 @@ class Batches(Iterator[Tensor]):
         mapped = self._resident is None and isinstance(images, np.memmap) and hasattr(os, "posix_fadvise")
         self._file = open(images.filename, "rb") if mapped else None  # noqa: SIM115
 
+    @property
+    def on_device(self) -> bool:
+        """Whether all images are in the GPU's memory."""
+        return self._resident is not None
+
     def __next__(self) -> Tensor:
         index = self._global_index()[self.mine]
         flips = torch.rand(self.total, generator=keyed_generator(self.seed, 1, self.position))[self.mine] < 0.5

@@ -4,10 +4,20 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from train.errors import UserError
+from train.output.files import make_writable
 
 LOG = "metrics.jsonl"
 PICTURES = ("reals.png", "fakes_init.png")
 FOLDERS = ("weights", "samples", "best", "checkpoints")
+
+
+def make_output(folder: Path) -> None:
+    """Make a training's output folder; UserError where it cannot be written."""
+    try:
+        make_writable(folder)
+    except OSError as error:
+        sentence = f"'{folder}' cannot be written ({error.strerror}); give another"
+        raise UserError("--output_dir", sentence) from error
 
 
 def is_run(folder: Path) -> bool:

@@ -21,7 +21,7 @@ INDEX = "faces.safetensors"  # what the faces of many seeds look like, to find t
 GENERATOR_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = ("training.json", "metrics.json")
 PICTURE_FILES = ("samples.png", "interpolation.png", "losses.png", "progress.webp")
-DIRECTION_FILES = ("directions.safetensors", "directions.json", "directions.png")
+DIRECTION_FILES = ("directions.safetensors", "directions.json", "directions.png", "faces.safetensors")
 ONNX_MODELS = ("onnx/model.onnx", "onnx/model_fp16.onnx")
 ONNX_FILES = (*ONNX_MODELS, "onnx/latents.json", "onnx/measured.json")
 

@@ -20,6 +20,7 @@ def require_enough(images: ImageSet, option: str, least: int = NEIGHBOURS + 1) -
     return images
 
 
+NUM_REFERENCE = 10_000  # images of the reference, where nobody asks for another number
 CONDITIONS = (
     *("feature_extractor", "feature_extractor_digest", "num_samples", "num_reference", "reference_digest"),
     *("subset_seed", "truncation"),
@@ -37,7 +38,7 @@ def evaluate(
     extractor: Extractor,
     *,
     num_samples: int = 10_000,
-    num_reference: int = 10_000,
+    num_reference: int = NUM_REFERENCE,
     truncation: float = 1.0,
     seed: int = 0,
     batch_size: int = 250,

@@ -59,14 +59,16 @@ class Extractor:
         return found.float().cpu()
 
 
-def load_extractor(file: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
+def load_extractor(
+    file: str | Path | None = None, device: str | torch.device = "cpu", option: str = OPTION
+) -> Extractor:
     """A TorchScript module from uint8 images (N, 3, H, W) to features (N, F), or torchmetrics' Inception for None.
 
     Raises:
-        UserError: it is unavailable.
+        UserError: it is unavailable; that Inception is goes by the name of ``option``, which asked for it.
     """
     device = torch.device(device)
-    return load_inception(device) if file is None else load_torchscript(Path(file).expanduser(), device)
+    return load_inception(device, option) if file is None else load_torchscript(Path(file).expanduser(), device)
 
 
 def load_torchscript(file: Path, device: torch.device) -> Extractor:
@@ -83,7 +85,7 @@ def load_torchscript(file: Path, device: torch.device) -> Extractor:
     return Extractor(module.eval(), file.name, hashlib.sha256(data).hexdigest()[:16], device)
 
 
-def load_inception(device: torch.device) -> Extractor:
+def load_inception(device: torch.device, option: str = OPTION) -> Extractor:
     """torchmetrics' Inception; its weights are downloaded, or in torch's cache."""
     try:
         from torchmetrics.image.fid import NoTrainInceptionV3
@@ -94,7 +96,7 @@ def load_inception(device: torch.device) -> Extractor:
         sentence = (
             f"the weights of Inception could not be had ({reason}); name a TorchScript file with --feature_extractor"
         )
-        raise UserError(OPTION, sentence) from None
+        raise UserError(option, sentence) from None
     return Extractor(module, INCEPTION, "inception-2048", device)
 
 

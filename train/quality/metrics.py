@@ -10,9 +10,9 @@ SUBSET = 5000  # the pairwise metrics look at so many images of each side: their
 SUBSET_SEED = 0  # of what draws them; the first ones by name may all be of one kind
 
 
-def subset(features: Tensor, n: int = SUBSET) -> Tensor:
-    """``n`` rows of ``features``, drawn by SUBSET_SEED and in their order; all where they are no more."""
-    return features[drawn(len(features), n)] if len(features) > n else features
+def subset(features: Tensor) -> Tensor:
+    """SUBSET rows of ``features``, drawn by SUBSET_SEED and in their order; all where they are no more."""
+    return features[drawn(len(features), SUBSET)] if len(features) > SUBSET else features
 
 
 def drawn(total: int, n: int) -> Tensor:

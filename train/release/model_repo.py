@@ -23,6 +23,7 @@ from train.output.weights_folder import (
 )
 from train.release.card import card_text
 from train.release.hub import Commit, Repository
+from train.release.public import public_record
 
 ROOT = Path(__file__).resolve().parents[2]
 HUB_FILES = Path(__file__).with_name("hub_files")  # what goes to the Hub as it is
@@ -45,6 +46,7 @@ def model_files(folder: Path, repo_id: str | None = None, revision: str | None =
     files: dict[str, Path | bytes] = {name: folder / name for name in UPLOADED if name in names}
     files = {name: path for name, path in files.items() if path.is_file()}
     files[CARD] = card_text(folder, repo_id, revision).encode()
+    files |= {name: public_record(folder / name) for name in TRAINING_FILES if name in files}
     if ONNX_MODELS[0] in names and (folder / ONNX_MODELS[0]).is_file():
         check_onnx(folder)
         files |= {name: folder / name for name in ONNX_FILES}

@@ -16,7 +16,7 @@ from train.release.hub import Repository, can_read
 from train.release.model_repo import HUB_FILES, ROOT, SCRIPTS
 
 PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
-FOLDERS = {"model": "*.py", "model/page": "*"}
+FOLDERS = {"model": "*.py", "model/page": "*", "model/page/layout": "*.py"}
 MODEL_FILES = ("config.json", "model.safetensors", "directions.safetensors")  # what a page needs of a model
 README_PICTURES = ("samples.png", "interpolation.png")
 VARIABLES = ("MODEL_ID", "MODEL_REVISION")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import SCALER_NAME
 
 from train.errors import UserError
 from train.run.interrupt import lost_rank
@@ -113,6 +114,9 @@ def load_checkpoint(accelerator: Accelerator, path: Path) -> None:
     Raises:
         UserError: files are missing or damaged.
     """
+    scaler = accelerator.scaler
+    if not (path / SCALER_NAME).exists():  # of a run in another precision
+        accelerator.scaler = None
     try:
         accelerator.load_state(str(path))
     except Exception as error:
@@ -121,6 +125,8 @@ def load_checkpoint(accelerator: Accelerator, path: Path) -> None:
             f"'{path}' cannot be read ({type(error).__name__}: {error}); "
             "remove that folder to go on from the one before it",
         ) from error
+    finally:
+        accelerator.scaler = scaler
 
 
 def saved_config(path: Path) -> dict:

@@ -1,9 +1,22 @@
-"""The cores of a CPU: all that there are, unless the user said otherwise."""
+"""What a training runs on: a GPU where there is one, else all cores of the CPU, unless the user said otherwise."""
 
 import os
 
 import psutil  # Accelerate needs it too
 import torch
+
+
+def training_device() -> torch.device:
+    """A GPU (CUDA, Apple's MPS, others that PyTorch knows) where there is one, else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
+
+
+def use_gpu(device: torch.device) -> None:
+    """On a CUDA GPU: let cuDNN time its kernels for our shapes, which never change, and float32 products use TF32."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
 
 
 def use_cores() -> None:

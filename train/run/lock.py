@@ -13,7 +13,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 from train.errors import UserError
-from train.output.files import make_writable
+from train.output.run_folder import make_output
 
 NAME = "training.lock"
 
@@ -28,11 +28,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         UserError: it cannot be written, or another process holds it; says which.
     """
     made = not folder.exists()
-    try:
-        make_writable(folder)
-    except OSError as error:
-        sentence = f"'{folder}' cannot be written ({error.strerror}); give another"
-        raise UserError("--output_dir", sentence) from error
+    make_output(folder)
     try:
         with locked(folder / NAME) if fcntl else nullcontext():
             yield

@@ -16,9 +16,11 @@ SKIPPED = "skipped.txt"
 
 
 def device_name(device: torch.device) -> str:
-    """'NVIDIA T4' or 'CPU (8 threads)'."""
+    """'NVIDIA T4', 'Apple GPU (MPS)' or 'CPU (8 threads)'."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return "Apple GPU (MPS)" if device.type == "mps" else f"{device.type.upper()} device"
     threads = torch.get_num_threads()
     return f"CPU ({threads} thread{'s' if threads > 1 else ''})"
 

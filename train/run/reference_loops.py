@@ -4,6 +4,7 @@ import itertools
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from train.data.batches import Batches
 from train.data.choice import is_image
 from train.gan.losses import discriminator_loss, generator_loss, gradient_penalty
 from train.run.setup import build_networks
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Files(Dataset):
@@ -106,14 +109,15 @@ def bound(config: TrainConfig, device: torch.device, precision: str) -> Iterator
     shape = (config.train_batch_size, 3, config.resolution, config.resolution)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     z = torch.randn(config.train_batch_size, config.latent_dim, device=device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    half = HALVES.get(precision)
+    autocast = torch.autocast(device.type, half, enabled=half is not None)
     for step in itertools.count():
         penalize = config.penalty_gamma > 0 and step % config.penalty_interval == 0
         D.requires_grad_(True)
         with autocast:
             fake = G(z)
         real, fixed_fake = images.detach().requires_grad_(penalize), fake.float().detach().requires_grad_(penalize)
-        with autocast:
+        with nullcontext() if penalize and precision == "fp16" else autocast:  # as ours
             real_logits, fake_logits = D(real).float(), D(fixed_fake).float()
         loss = discriminator_loss(config.loss, real_logits, fake_logits)
         if penalize:

@@ -23,13 +23,15 @@ class StepStats(NamedTuple):
 
 
 class Progress:
-    """What a checkpoint carries: images seen, steps, seconds, sums of the statistics since the last line, and for the
-    record the pictures so far (``history``) and the weights that it began from (``origin``)."""
+    """What a checkpoint carries: images seen, steps, seconds, sums of the statistics since the last line, the state of
+    the generator's gradient scaler, and for the record the pictures so far (``history``) and the weights that it began
+    from (``origin``)."""
 
     def __init__(self, device: torch.device) -> None:
         self.seen, self.steps, self.seconds, self.count = 0, 0, 0.0, 0
         self.history: list[dict] = []
         self.origin: str | None = None
+        self.scaler: dict = {}
         self.sums = torch.zeros(len(StepStats._fields), device=device)
 
     def state_dict(self) -> dict:

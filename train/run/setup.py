@@ -11,21 +11,22 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors, tensor_names
-from train.config import TrainConfig, require_same_run
+from train.config import TrainConfig
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
 from train.gan.first_weights import initialise
-from train.output.files import make_writable
-from train.output.run_folder import refuse_run
+from train.output.run_folder import make_output, refuse_run
 from train.output.weights_folder import DISCRIMINATOR
 from train.release.hub import Repository
 from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
-from train.run.hardware import use_cores
+from train.run.hardware import training_device, use_cores, use_gpu
 from train.run.interrupt import rank
+from train.run.precision import check_precision
 from train.run.record import public_origin
 from train.run.remote_checkpoints import RemoteCheckpoints, fetch_checkpoint, is_hub_id
+from train.run.same_run import require_same_run
 from train.run.trainer import Trainer
 
 
@@ -41,9 +42,11 @@ def set_up(config: TrainConfig) -> Trainer:
     checkpoint = None if on_hub else choose_checkpoint(config)
     remote = RemoteCheckpoints(config.push_checkpoints) if config.push_checkpoints else None
     if not config.dry_run:
-        check_output(config)
+        make_output(config.run_folder)
     use_cores()
+    check_precision(config, training_device())
     accelerator = make_accelerator(config)
+    use_gpu(accelerator.device)
     if config.compile:
         check_compiler(accelerator.device)
     if on_hub and not config.dry_run:
@@ -100,15 +103,6 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
     if checkpoint and (sentence := require_same_run(saved_config(checkpoint), config)) and rank() == 0:
         print(sentence)
     return checkpoint
-
-
-def check_output(config: TrainConfig) -> None:
-    """Make the output folder; UserError where it cannot be written."""
-    try:
-        make_writable(config.run_folder)
-    except OSError as error:
-        sentence = f"'{config.run_folder}' cannot be written ({error.strerror}); give another"
-        raise UserError("--output_dir", sentence) from error
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

@@ -29,6 +29,7 @@ from train.output.weights_folder import save_weights
 from train.quality.monitor import Monitor
 from train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from train.run.interrupt import Interrupt
+from train.run.precision import backward, full_precision, restore_scaler, scale_separately, scaler_state
 from train.run.record import SKIPPED, other_pictures, plan, skipped_files, training_record
 from train.run.remote_checkpoints import RemoteCheckpoints
 from train.run.run_log import RunLog, StepStats
@@ -64,6 +65,7 @@ class Trainer:
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         opt_d = torch.optim.Adam(D.parameters(), lr=config.discriminator_rate, betas=betas, fused=True)
         self.G, self.D, self.opt_g, self.opt_d = accelerator.prepare(G, D, opt_g, opt_d)
+        scale_separately(accelerator, self.opt_g)
         if config.compile:  # in place: names in checkpoints and weights stay as they are
             for network in (G, D):
                 network.compile(dynamic=False)
@@ -82,7 +84,7 @@ class Trainer:
         self.fixed_z = latents_from_seeds(GRID_SEEDS, config.latent_dim).to(accelerator.device)
         self.clock = time.perf_counter()
         self.remote: RemoteCheckpoints | None = None  # where checkpoints go to, too
-        self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.feature_extractor else None
+        self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.best_by else None
 
     def describe(self) -> str:
         """The plan, for people."""
@@ -92,6 +94,7 @@ class Trainer:
         """Restore the checkpoint, or show the two ends of the pipeline before training; forget what came after it."""
         if checkpoint:
             load_checkpoint(self.accelerator, checkpoint)
+            restore_scaler(self.opt_g, self.progress.scaler)
         self.batches.position = self.progress.seen
         if sentence := other_pictures(self.progress, self.data):
             self.accelerator.print(sentence)
@@ -139,16 +142,20 @@ class Trainer:
 
             # Update D.
             frozen.requires_grad_(True)
-            with torch.compiler.set_stance("force_eager") if twice else nullcontext():
+            exact = penalize and accelerator.mixed_precision == "fp16"
+            with (
+                torch.compiler.set_stance("force_eager") if twice else nullcontext(),
+                full_precision(frozen) if exact else nullcontext(),
+            ):
                 objective = self.objective.discriminator(D, real, seen_as_fake, penalize)
-            accelerator.backward(objective.total)
+            backward(accelerator, objective.total, self.opt_d)
             self.opt_d.step()
             self.opt_d.zero_grad()
 
             # Update G; D only passes gradients on.
             frozen.requires_grad_(False)
             loss_g = self.objective.generator(frozen, real, fake)
-            accelerator.backward(loss_g)
+            backward(accelerator, loss_g, self.opt_g)
             self.opt_g.step()
             self.opt_g.zero_grad()
 
@@ -187,6 +194,7 @@ class Trainer:
     def save(self) -> None:
         """A checkpoint to go on from and a snapshot of the generator to use."""
         options = asdict(self.config)
+        self.progress.scaler = scaler_state(self.opt_g)
         states = self.folder / "checkpoints"
         limit = self.config.checkpoints_total_limit
         checkpoint = save_checkpoint(self.accelerator, states, self.progress.seen, options, limit)
@@ -237,11 +245,12 @@ class Trainer:
             self.save()
 
     def measure(self) -> None:
-        """Measure the average with --feature_extractor, and keep it where it is the best."""
+        """Measure the average with --metric or --feature_extractor, and keep it where it is the best."""
         if self.monitor:
             quality = self.monitor.measure(self.ema.model, self.accelerator.unwrap_model(self.D), self.record())
-            line = f"{quality['kimg']:g} kimg: KID {quality['kid']:.3f}, coverage {quality['coverage']:.2f}"
-            self.log.bar.write(line)
+            shown = {"FID": "fid", "Fréchet distance": "fd", "KID": "kid", "coverage": "coverage"}
+            values = ", ".join(f"{name} {quality[key]:.3f}" for name, key in shown.items() if key in quality)
+            self.log.bar.write(f"{quality['kimg']:g} kimg: {values}")
 
     def save_samples(self) -> None:
         """The grid of seeds 0 to 63, and how much they differ over how much real images do."""

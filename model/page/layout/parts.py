@@ -1,0 +1,101 @@
+"""What the tabs are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from ...sampling import MAX_TRUNCATION
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event of the page, and no endpoint
+
+
+@dataclass
+class Tab:
+    """One tab: what it is drawn from, what it is drawn into, and what makes it draw.
+
+    Attributes:
+        id: also the name of its endpoint.
+        draw: its parameters are ``controls``, its results are shown in ``results``.
+        controls: by the names that ``draw``, the API and the address of the page share.
+        results: in order.
+        parts: all else that is wired: ``tab``, the buttons ``roll`` and ``copy``, and what single tabs have.
+        draw_on: events that draw at once.
+        draw_after: controls that draw once they have come to rest.
+        random: name of the JavaScript function that fills ``randomised``.
+        randomised: which of the controls ``roll`` changes.
+        follow_up: what is drawn next: the function, what it is shown in, and which of the controls it takes.
+    """
+
+    id: str
+    draw: Callable[..., Any]
+    controls: dict[str, Any]
+    results: list[Any]
+    parts: SimpleNamespace
+    draw_on: list[Any]
+    draw_after: list[Any]
+    random: str
+    randomised: list[Any]
+    follow_up: tuple[Callable[..., Any], Any, list[str]] | None = None
+
+
+def face(value: str, **props: Any) -> gr.Image:
+    return gr.Image(value, show_label=False, interactive=False, format="png", **{"buttons": [], **props})
+
+
+def album(value: list[Any], **props: Any) -> gr.Gallery:
+    return gr.Gallery(
+        value,
+        show_label=False,
+        interactive=False,
+        buttons=[],
+        format="png",
+        allow_preview=False,
+        height="auto",
+        object_fit="contain",
+        **props,
+    )
+
+
+def caption(picture: str, text: str) -> gr.HTML:
+    """What a picture shows, by its elem_id, and a heart to keep it; keep.js fills it in."""
+    heart = '<button class="heart" type="button" aria-pressed="false" aria-label="Keep this face">♥</button>'
+    return gr.HTML(f'<p class="caption" data-of="{picture}"><span>{text}</span>{heart}</p>', padding=False)
+
+
+def seed_field(value: str, label: str, **props: Any) -> gr.Textbox:
+    info = "A number, or any word: the same is always the same face."
+    return gr.Textbox(value, label=label, info=info, max_lines=1, **props)
+
+
+def variety() -> gr.Slider:
+    label, info = "Variety (truncation)", "Low: calm, much alike. High: wild, and now and then odd."
+    return gr.Slider(0, MAX_TRUNCATION, 1.0, label=label, info=info, step=0.05, buttons=[])
+
+
+def hidden(value: str = "") -> gr.Textbox:
+    return gr.Textbox(value, visible=False, show_label=False)
+
+
+def roll_button(label: str) -> gr.Button:
+    """What the space bar presses too."""
+    return gr.Button(label, variant="primary", elem_classes="roll")
+
+
+def go_on(*labels: str) -> list[gr.Button]:
+    """Buttons that take a face to other tabs."""
+    with gr.Row(elem_classes=["buttons", "go-on"]):
+        gr.HTML("Take this face to", padding=False)
+        made = [gr.Button(f"To {label}", size="sm", min_width=60) for label in labels]
+    return made
+
+
+def buttons() -> gr.Row:
+    """A row of them."""
+    return gr.Row(elem_classes="buttons")
+
+
+def button(label: str, min_width: int, primary: bool = False) -> gr.Button:
+    return gr.Button(label, min_width=min_width, variant="primary" if primary else "secondary")

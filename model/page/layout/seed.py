@@ -1,0 +1,87 @@
+"""The Seed tab: one face, large."""
+
+import html
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from ...names import seed_of
+from ..checks import Refusal, parse
+from ..studio import LARGE, STRIP, Studio
+from .answers import internal
+from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, roll_button, seed_field, variety
+
+FIRST_FACE = 63  # what the page opens with
+SIZES = [("Original, 64", "none"), ("Sharp, 256", "sharp-256"), (f"Sharp, {LARGE}", "sharp")]
+SIZES += [(f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
+
+
+def seed_tab(draw: Studio) -> Tab:
+    on = SimpleNamespace()
+    with gr.Tab("Seed", id="seed") as on.tab, gr.Row():
+        with gr.Column(min_width=280, elem_id="seed-view", elem_classes="view"):
+            alt_text = "The face of this seed"
+            on.picture = face(draw.seed(FIRST_FACE), label="Face", alt_text=alt_text, elem_id="picture")
+            caption("picture", f"Seed {FIRST_FACE}")
+        with gr.Column(min_width=280):
+            on.roll = roll_button("Draw a face")
+            on.seed = seed_field(str(FIRST_FACE), "Seed or name", elem_id="seed")
+            on.name = gr.HTML("", elem_id="name", padding=False)
+            on.truncation = variety()
+            gr.HTML("This face from calm to wild:", padding=False)
+            label = "The same seed at every variety"
+            on.strip = album(draw.strip(FIRST_FACE), label=label, columns=len(STRIP), elem_id="truncations")
+            on.enlarge = gr.Radio(SIZES, value="none", label="PNG", buttons=[])
+            with buttons():
+                on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
+            on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
+            gr.HTML('<a href="addresses">A face on your own page: lines to copy</a>', padding=False)
+    on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
+    on.seed.change(say_name, on.seed, on.name, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
+    return Tab(
+        id="seed",
+        draw=draw.seed,
+        controls={"seed": on.seed, "truncation": on.truncation, "enlarge": on.enlarge},
+        results=[on.picture],
+        parts=on,
+        draw_on=[on.seed.submit],
+        draw_after=[on.seed, on.truncation, on.enlarge],
+        random="randomSeed",
+        randomised=[on.seed],
+        follow_up=(draw.strip, on.strip, ["seed", "model"]),
+    )
+
+
+def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
+    """What draws the face that the page opens with at an address, so that it is there before any script runs."""
+
+    def opening(query: Mapping[str, str]) -> bytes | None:
+        if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start"} & query.keys():
+            return None  # other faces, which the page draws
+        try:
+            truncation: Any = parse(query.get("truncation"), 1.0)
+            return Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation)).read_bytes()
+        except (Refusal, OSError):  # the page says why
+            return None
+
+    return opening
+
+
+@internal
+def pick_truncation(event: gr.SelectData) -> tuple[Any, ...]:
+    return gr.Gallery(selected_index=None), float(event.value["caption"])
+
+
+@internal
+def say_name(text: str) -> str:
+    """Which seed a name is; nothing for a seed."""
+    try:
+        seed = seed_of(text)
+    except ValueError:  # the drawing says why
+        return ""
+    if text.strip().isdecimal():
+        return ""
+    return f'<p data-seed="{seed}"><b>{html.escape(text.strip())}</b> = seed {seed}</p>'

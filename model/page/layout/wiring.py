@@ -1,0 +1,98 @@
+"""The tabs are wired: what makes each of them draw, and how a face goes from one to another."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from ..studio import MAX_KEYS, keys_of
+from .address import remember_address
+from .answers import internal, refusing, unless_empty
+from .parts import PRIVATE, Tab
+
+DRAWINGS = 4  # at a time, first come first served, whatever they are of: in a crowd all wait alike
+
+
+def connect(tab: Tab, model: gr.Textbox) -> None:
+    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address."""
+    tab.draw = refusing(tab.draw)
+    tab.controls["model"] = model
+    inputs, on = list(tab.controls.values()), tab.parts
+
+    def drawing(event: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
+        """``function`` of the controls, as they were sent: the checks are ours."""
+        taken = dict(inputs=inputs, outputs=tab.results, preprocess=False, show_progress="minimal")
+        return event(function, **{**taken, **more}, concurrency_id="drawing", concurrency_limit=DRAWINGS)
+
+    # One after the other and only the last: an older drawing must not come after a newer one.
+    later: dict[str, Any] = dict(
+        trigger_mode="always_last"
+    )  # and waiting is seen: style.css lets it show after a while
+    asked = lambda function, **more: gr.on(tab.draw_on, function, **more)  # noqa: E731
+    drawn = [drawing(asked, tab.draw, api_name=tab.id, api_description=inspect.getdoc(tab.draw))]
+    rolled = on.roll.click(None, None, tab.randomised, js=tab.random, **PRIVATE)
+    settled = gr.Number(visible=False, show_label=False)
+    gr.on([control.change for control in [*tab.draw_after, model]], None, settled, settled, js="settle", **PRIVATE)
+    drawn.append(drawing(settled.change, unless_empty(tab.draw), **later, **PRIVATE))
+    if tab.randomised[0] not in tab.draw_after:
+        drawn.append(drawing(rolled.then, tab.draw, **later, **PRIVATE))
+    remember_address(tab, inputs, drawn)
+    if tab.follow_up:  # what may come a moment after the face
+        again, shown, names = tab.follow_up
+        again = refusing(again)
+        tab.follow_up = again, shown, names
+        taken = dict(inputs=[tab.controls[name] for name in names], outputs=shown)
+        public = dict(api_name=again.__name__, api_description=inspect.getdoc(again))
+        for i, event in enumerate(drawn):
+            draw_again = unless_empty(again) if i else again
+            drawing(event.success, draw_again, **taken, **later, **(PRIVATE if i else public))
+
+
+def connect_tabs(tabs: gr.Tabs, seed: Tab, batch: Tab, path: Tab, explore: Tab) -> None:
+    """Let a face of one tab go to another."""
+    face, batches, way, explored = (tab.parts for tab in (seed, batch, path, explore))
+    sent: dict[str, Any] = dict(preprocess=False, **PRIVATE)
+    for gallery, dial in ((batches.gallery, batches.truncation), (way.keys, way.truncation)):
+        gallery.select(pick, dial, [tabs, gallery, face.seed, face.truncation], **sent)
+    face.to_batch.click(
+        lambda seed, truncation: (gr.Tabs(selected="batch"), seed, truncation),
+        [face.seed, face.truncation],
+        [tabs, batches.first_seed, batches.truncation],
+        **sent,
+    )
+    face.to_explore.click(
+        lambda seed, truncation: (gr.Tabs(selected="explore"), str(seed), truncation, ""),
+        [face.seed, face.truncation],
+        [tabs, explored.start, explored.truncation, explored.steps],
+        **sent,
+    )
+    for pressed, key in (
+        (face.to_path, [face.seed]),
+        (explored.to_path, [explored.start, explored.steps, explored.moves, explored.code]),
+    ):
+        added = pressed.click(add_key, [way.seeds, *key], [tabs, way.seeds], **sent)
+        added.success(path.draw, list(path.controls.values()), path.results, **sent)
+    for pressed, picture in (
+        (face.save, face.picture),
+        (explored.save, explored.picture),
+        (way.save, way.video),
+    ):
+        pressed.click(None, picture, None, js="saveFile", **PRIVATE)
+
+
+@internal
+def pick(truncation: float, event: gr.SelectData) -> tuple[Any, ...]:
+    """The chosen face of a gallery, large, in the Seed tab."""
+    seed, unselected = event.value["caption"], gr.Gallery(selected_index=None)
+    if seed == "explored":  # a face that was explored has no seed
+        return gr.skip(), unselected, gr.skip(), gr.skip()
+    return gr.Tabs(selected="seed"), unselected, seed, truncation
+
+
+@internal
+def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: str = "") -> tuple[Any, ...]:
+    """One more face at the end of the way, in place of the last one where there are no more places."""
+    known = keys_of(seeds)[: MAX_KEYS - 1]
+    key = code if steps or moves else str(seed)
+    return gr.Tabs(selected="interpolation"), ", ".join([*known, key])
