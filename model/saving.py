@@ -9,10 +9,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
+from huggingface_hub import CommitInfo, HfApi, ModelCard, PyTorchModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
 from .card import is_short, short_card
 from .sampling import image_grid, interpolate, latents_from_seeds
@@ -138,7 +138,9 @@ class SavedOnHub(PyTorchModelHubMixin):
                 "create_pr": create_pr,
             }
             gone += as_list(delete_patterns)
-            commit = api.upload_folder(**where, commit_message=commit_message, delete_patterns=gone, **patterns)
+            commit: CommitInfo = api.upload_folder(
+                **where, commit_message=commit_message, delete_patterns=gone, **patterns
+            )
         if commit.pr_revision and list(filter_repo_objects([CARD], **patterns)):  # only now it is known where it lies
             card = {"repo_id": repo_id, "revision": commit.pr_revision} | (model_card_kwargs or {})
             replace_card(api, repo_id, commit.pr_revision, self.generate_model_card(**card))
