@@ -96,7 +96,7 @@ const say = (sentence) => {
   setTimeout(() => note.remove(), 6000);
 };
 const save = async (link) => {
-  const answer = await fetch(link.href, { method: "HEAD" }).catch(() => null);
+  const answer = await fetch(link.href, { method: "HEAD", cache: "no-store" }).catch(() => null);
   if (answer?.ok) Object.assign(document.createElement("a"), { href: link.href, download: link.download }).click();
   else say(answer?.status === 404 ? "This file is no longer kept; draw it again." : "The page does not answer; try again.");
 };

@@ -559,7 +559,6 @@ def test_steps_are_entries_of_the_history_and_typing_is_one(browser, served, gen
         expect(visit.tab.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
         visit.tab.go_back()
         visit.expect_seed(generator, FIRST_FACE)
-        visit.expect_address()
 
 
 def test_a_name_is_shown_with_its_seed(browser, served, generator):
