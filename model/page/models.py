@@ -67,10 +67,9 @@ class LoadedModel:
 
     def png(self, image: Image, **facts: Any) -> bytes:
         """A PNG of a face that remembers this model and ``facts``, attributes of :class:`memory.Face`."""
-        # A face of the model's own size has next to nothing that repeats: to look for runs alone is faster and makes a
-        # smaller file.
-        how = {"compress_type": zlib.Z_RLE} if image.width == self.generator.image_size else {}
-        return face_png(image, Face(**facts, model=self.name, revision=self.revision), **how)
+        # Filtered as PNG does it, a face has runs and hardly any other repetition: to look for these alone takes a
+        # quarter of the time or less and makes as small a file.
+        return face_png(image, Face(**facts, model=self.name, revision=self.revision), compress_type=zlib.Z_RLE)
 
     def draw(self, z: Tensor, truncation: float) -> list[Image]:
         """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them."""
