@@ -127,20 +127,12 @@ class SavedOnHub(PyTorchModelHubMixin):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, config=config, repo_id=repo_id, model_card_kwargs=card)
             kept, gone = kept_and_gone(api, repo_id, branch, Path(folder))
-            patterns = {
-                "allow_patterns": allow_patterns,
-                "ignore_patterns": [*as_list(ignore_patterns), *[CARD] * kept],
-            }
-            where: dict[str, Any] = {
-                "repo_id": repo_id,
-                "folder_path": folder,
-                "revision": branch,
-                "create_pr": create_pr,
-            }
+            left = [*as_list(ignore_patterns), *[CARD] * kept]
+            patterns: dict[str, Any] = {"allow_patterns": allow_patterns, "ignore_patterns": left}
+            where: dict[str, Any] = {"repo_id": repo_id, "revision": branch, "create_pr": create_pr}
             gone += as_list(delete_patterns)
-            commit: CommitInfo = api.upload_folder(
-                **where, commit_message=commit_message, delete_patterns=gone, **patterns
-            )
+            what: dict[str, Any] = {"folder_path": folder, "delete_patterns": gone, **patterns}
+            commit: CommitInfo = api.upload_folder(commit_message=commit_message, **where, **what)
         if commit.pr_revision and list(filter_repo_objects([CARD], **patterns)):  # only now it is known where it lies
             card = {"repo_id": repo_id, "revision": commit.pr_revision} | (model_card_kwargs or {})
             replace_card(api, repo_id, commit.pr_revision, self.generate_model_card(**card))

@@ -119,7 +119,7 @@ def test_the_card_of_a_pull_request_loads_from_it(hub, weights, others):
     card = repo.files("refs/pr/1")["README.md"].decode()
     assert 'from_pretrained("me/faces", revision="refs/pr/1")' in card and "once it is merged" in card
     assert f"pip install {hub.url}/me/faces/resolve/refs%2Fpr%2F1/{wheel_name()}" in card
-    push(weights, create_pr=True, ignore_patterns="README.md", model_card_kwargs={})
+    push(others, create_pr=True, ignore_patterns="README.md")  # without its card
     assert "revision=" not in repo.files("refs/pr/2")["README.md"].decode()
     assert "refs/" not in repo.files()["README.md"].decode()
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import ENV, ROOT
 from hub_server import Hub
 from huggingface_hub import constants
 from safetensors.torch import load_file
-from test_endurance import ENV, ROOT, TRAIN, options  # noqa: F401
+from test_endurance import options  # noqa: F401
 
 from train.config import TrainConfig
 from train.errors import UserError
@@ -23,6 +24,7 @@ from train.release.safe_state import load_state, save_state
 from train.run.remote_checkpoints import RemoteCheckpoints, fetch_checkpoint, is_hub_id, is_run_file, pack, unpack
 
 ID, TOKEN = "me/states", "hf_me"
+TRAIN = [sys.executable, str(ROOT / "train" / "train.py")]  # of its own: the client reads the environment at its start
 FILE = "{repo_id}/resolve/{revision}/{filename}"
 
 
