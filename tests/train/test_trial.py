@@ -442,7 +442,14 @@ def test_all_cores_are_used_unless_the_user_said_otherwise(options, tmp_path, sa
     env = {name: value for name, value in ENV.items() if name != "OMP_NUM_THREADS"}
     env |= {said: "1"} if said == "OMP_NUM_THREADS" else {}
     launch = ["-m", "accelerate.commands.launch", *([said, "1"] if said and said.startswith("--") else [])]
-    command = [sys.executable, *launch, "train/train.py", *options, "--output_dir", tmp_path / "out", "--dry_run"]
+    script = ["train/train.py", *options, "--output_dir", tmp_path / "out", "--dry_run"]
+    if said:  # all that matters here, in half the time
+        script = [tmp_path / "threads.py"]
+        script[0].write_text(
+            "import torch; from train.run.hardware import use_cores; from train.run.record import device_name\n"
+            "use_cores(); print(device_name(torch.device('cpu')))"
+        )
+    command = [sys.executable, *launch, *script]
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     count = 1 if said else cores()
     assert f"CPU ({count} thread{'s' if count > 1 else ''})" in result.stdout, result.stderr
