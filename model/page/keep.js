@@ -109,6 +109,13 @@ document.addEventListener("load", ({ target }) => {
   if (target.matches?.("#picture img, #explored img")) loaded = Date.now();
 }, true);
 
+document.addEventListener("click", () => { // whoever is quick leaves a face before that
+  const asked = new URLSearchParams(location.search).get("seed");
+  if (!loaded || !restored || openTab() !== "seed" || (asked !== null && asked !== shownSeed())) return;
+  loaded = 0;
+  keepLately();
+}, true);
+
 document.addEventListener("click", (event) => {
   if (event.target.closest?.(".heart")) favourite();
   const leaf = event.target.closest?.("a.leaf");

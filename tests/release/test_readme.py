@@ -83,7 +83,7 @@ def test_training_runs_as_written(clone):
     elsewhere = {"--num_processes", "--nproc_per_node"}  # of accelerate launch and torchrun
     text = shell(".venv/bin/python train/train.py --help; .venv/bin/python -m train.publish --help", clone)
     text += shell(".venv/bin/python -m train.evaluate --help", clone)
-    text += shell("for command in draw film name; do .venv/bin/python -m model $command --help; done", clone)
+    text += shell("for command in draw film find name; do .venv/bin/python -m model $command --help; done", clone)
     ours = README.replace(block("bash", "#SBATCH"), "")  # a script for another program
     assert [flag for flag in re.findall(r"--\w+", ours) if flag not in text and flag not in elsewhere] == []
 

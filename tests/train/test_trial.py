@@ -249,6 +249,7 @@ def test_no_folder_of_an_older_record_is_published(tmp_path):
     training = {"kimg": 5, "config": places | {"loss": "rp", "dataset_name": paths[1]}, "dataset": {"name": paths[2]}}
     training |= {"history": [{"name": path} for path in paths], "note": "and/or, a / b, https://x.org/secret-free"}
     metrics = {"reference": paths[3], "feature_extractor": "encoder.pt", "kid": 0.5}
+    metrics |= {"num_samples": 10, "num_reference": 10}
     for name, data in (("training", training), ("metrics", metrics)):
         (tmp_path / f"{name}.json").write_text(json.dumps(data))
     published = {name: json.loads(file) for name, file in model_files(tmp_path).items() if isinstance(file, bytes)
