@@ -535,6 +535,7 @@ def test_a_phone_opens_on_a_face_and_a_button_and_keeps_what_one_draws(browser, 
         visit.expect_seed(generator, after)
         tab.reload()
         visit.expect_seed(generator, after)
+        visit.faults.clear()  # what the reload cut off
         expect(tab.locator("#favourites img")).to_have_count(1)
         tab.locator("#favourites a").click()  # where one is already
         heart.click()
@@ -661,7 +662,9 @@ def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, se
     with Visit(browser, served.url, "phone") as visit:
         visit.field.fill("bob")
         expect(visit.tab.locator("#name p")).to_be_visible()
+        visit.tab.wait_for_function("words().startsWith('bob') && current() !== null")  # the face is there
         visit.tab.locator(".heart").first.click()
+        expect(visit.tab.locator(".heart").first).to_have_attribute("aria-pressed", "true")
         for dark in ("", "dark"):
             visit.tab.evaluate(f"document.body.classList.toggle('dark', {str(bool(dark)).lower()})")
             for name in ("Seed", "Batch", "Interpolation", "Explore"):
