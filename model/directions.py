@@ -12,10 +12,31 @@ from torch import Tensor
 
 DIRECTIONS = "directions.safetensors"
 
+Measured = tuple[Tensor, list[str], list[tuple[str, str]]]  # of what was measured: numbers, labels, ends
+
 
 def weights_digest(folder: str | Path) -> str:
     """SHA-256 of a weights folder's model.safetensors, in hex."""
     return hashlib.sha256(Path(folder, SAFETENSORS_SINGLE_FILE).read_bytes()).hexdigest()
+
+
+def read_measured(folder: str | Path, name: str, tensor: str, words: str) -> Measured | None:
+    """A tensor of the safetensors file ``name`` beside the weights, and what was measured: labels, and the words for
+    little and for much of each, from the JSON of its metadata's ``words``.
+
+    None where the file is absent, damaged or made for other weights.
+    """
+    path = Path(folder, name)
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            metadata, values = file.metadata() or {}, file.get_tensor(tensor).clone()
+        found = json.loads(metadata[words])
+        labels, ends = [one["label"] for one in found], [(one["low"], one["high"]) for one in found]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
+    return (values, labels, ends) if metadata.get("weights") == weights_digest(folder) else None
 
 
 @dataclass
@@ -35,19 +56,11 @@ class Directions:
     @classmethod
     def load(cls, folder: str | Path, latent_dim: int) -> "Directions":
         """Those beside the weights; none (K = 0) where the file is absent, damaged or made for other weights."""
-        none = cls(torch.empty(0, latent_dim), [], [])
-        path = Path(folder, DIRECTIONS)
-        if not path.is_file():
-            return none
-        try:
-            with safe_open(path, "pt") as file:
-                metadata, vectors = file.metadata() or {}, file.get_tensor("directions").clone()
-            sliders = json.loads(metadata["sliders"])
-            found = cls(vectors, [s["label"] for s in sliders], [(s["low"], s["high"]) for s in sliders])
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            return none
-        fits = vectors.shape == (len(sliders), latent_dim) and vectors.isfinite().all()
-        return found if fits and metadata.get("weights") == weights_digest(folder) else none
+        if found := read_measured(folder, DIRECTIONS, "directions", "sliders"):
+            vectors, labels, ends = found
+            if vectors.shape == (len(labels), latent_dim) and vectors.isfinite().all():
+                return cls(vectors, labels, ends)
+        return cls(torch.empty(0, latent_dim), [], [])
 
     def move(self, z: Tensor, amounts: list[float]) -> Tensor:
         """``z`` (N, latent_dim) moved along the first ``len(amounts)`` directions, in standard deviations of z."""

@@ -1,16 +1,14 @@
 """Faces by wish: seeds whose measured hair, background and so on are as somebody wants them."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .directions import weights_digest
+from .directions import read_measured
 
 FACES = "faces.safetensors"
 # Standard deviations from the mean face, from which on a wish is fulfilled: further out faces are odd, not better.
@@ -34,19 +32,11 @@ class FaceIndex:
     @classmethod
     def load(cls, folder: str | Path) -> "FaceIndex":
         """That beside the weights; none (N = K = 0) where the file is absent, damaged or made for other weights."""
-        none = cls(torch.empty(0, 0), [], [])
-        path = Path(folder, FACES)
-        if not path.is_file():
-            return none
-        try:
-            with safe_open(path, "pt") as file:
-                metadata, values = file.metadata() or {}, file.get_tensor("values").float()
-            words = json.loads(metadata["attributes"])
-            found = cls(values, [w["label"] for w in words], [(w["low"], w["high"]) for w in words])
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            return none
-        fits = values.ndim == 2 and values.shape[1] == len(words) and values.isfinite().all()
-        return found if fits and metadata.get("weights") == weights_digest(folder) else none
+        if found := read_measured(folder, FACES, "values", "attributes"):
+            values, labels, ends = found
+            if values.ndim == 2 and values.shape[1] == len(labels) and values.isfinite().all():
+                return cls(values.float(), labels, ends)
+        return cls(torch.empty(0, 0), [], [])
 
     def phrases(self) -> list[str]:
         """Every wish that can be made."""
