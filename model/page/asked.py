@@ -15,6 +15,7 @@ from ..names import seed_of
 from ..sampling import MAX_TRUNCATION, interpolate, latents_from_seeds
 from ..sharp import SharpUnavailable
 from .calls import BadRequest
+from .checks import MAX_NAME, as_sentence
 from .explore import code_to_latent
 from .models import LoadedModel, ModelStore
 from .studio import MAX_COUNT, MAX_FRAMES, MAX_KEYS, STRIP
@@ -22,7 +23,6 @@ from .studio import MAX_COUNT, MAX_FRAMES, MAX_KEYS, STRIP
 SIZES = (64, 128, 256, 512)  # pixels a side of each face
 STILLS, FILMS = ("png", "webp", "jpg"), ("gif", "mp4", "webp")
 KINDS = {"face": STILLS, "strip": STILLS, "grid": STILLS, "film": FILMS}
-MAX_NAME = 100  # characters
 MAX_WORK = 6.0  # seconds of one picture
 # Seconds on a slow core: to draw a face, to redraw a pixel sharp, to enlarge one and write it to a file.
 FACE_SECONDS, SHARP_SECONDS, PIXEL_SECONDS = 6e-3, 9e-6, 2e-7
@@ -82,7 +82,7 @@ def person(text: str, latent_dim: int) -> Person:
     try:
         return seed_of(text)
     except ValueError as error:
-        raise BadRequest(f"{str(error)[0].upper()}{str(error)[1:]}.", 404) from None
+        raise BadRequest(as_sentence(error), 404) from None
 
 
 def people(text: str, latent_dim: int, low: int, high: int) -> tuple[Person, ...]:
@@ -175,7 +175,7 @@ def check_work(picture: Picture, side: int) -> None:
     try:
         check_style(picture.style)
     except SharpUnavailable as error:
-        raise BadRequest(f"{str(error)[0].upper()}{str(error)[1:]}.", 501) from None
+        raise BadRequest(as_sentence(error), 501) from None
     if (work := picture.cost(side)) > MAX_WORK:
         raise BadRequest(
             f"This is about {math.ceil(work)} seconds of work, where one picture may take {MAX_WORK:g}; "

@@ -26,6 +26,12 @@ def whole_number(field: str, value: object, low: int, high: int) -> int:
     return int(value)
 
 
+def as_sentence(error: ValueError) -> str:
+    """What an error of the package says, for people: these begin small and have no full stop."""
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def seed_number(field: str, value: object) -> int:
     """A seed: a whole number, or a text, which is digits or a name (see :func:`names.seed_of`)."""
     if not isinstance(value, str):

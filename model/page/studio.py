@@ -16,7 +16,7 @@ from ..sampling import MAX_SEED, image_grid, interpolate, latents_from_seeds
 from ..sharp import SharpUnavailable
 from .animation import to_gif, to_mp4, to_png
 from .cache import FileCache
-from .checks import Refusal, choice, creativity, must_be, seed_number, switch, whole_number
+from .checks import Refusal, as_sentence, choice, creativity, must_be, seed_number, switch, whole_number
 from .explore import GRID, code_to_latent, latent_to_code, latents_around
 from .models import WORKERS, LoadedModel, ModelStore, Unwanted, wanted, while_wanted
 from .projection import project
@@ -77,7 +77,7 @@ class Studio:
         try:
             face = enlarged(_image(png), size, style)
         except SharpUnavailable as error:
-            raise Refusal(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+            raise Refusal(as_sentence(error)) from None
         return self.files.add(drawn.png(face, seed=seed, truncation=truncation), f"seed-{seed}-{enlarge}.png")
 
     def strip(self, seed: int | str, model: str = "") -> Album:
