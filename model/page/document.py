@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from starlette.middleware.gzip import GZipMiddleware
 
 from .bodies import Message, Receive, Scope, Send
-from .gate import API, local_path
+from .gate import PICTURES, local_path
 
 TITLE = "Anime faces"
 HEADLINE = "Draw an anime face"
@@ -101,5 +101,5 @@ class Compressed:
         self.plain, self.compressed = app, GZipMiddleware(app, minimum_size=1000, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        as_it_is = scope["type"] != "http" or local_path(scope).startswith(f"{API}/file=")
+        as_it_is = scope["type"] != "http" or local_path(scope).startswith(PICTURES)
         await (self.plain if as_it_is else self.compressed)(scope, receive, send)

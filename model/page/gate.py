@@ -58,6 +58,7 @@ OUR_POLICY = (  # of pages of our own, which have no script
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; sandbox"
 
 API = "/gradio_api"
+PICTURES = (f"{API}/file=", "/face/", "/strip/", "/grid/", "/film/")  # where pictures, films and other files lie
 NAME = "[A-Za-z0-9_]{1,64}"
 
 
@@ -268,7 +269,7 @@ def refused(sentence: str, status: int) -> Response:
 
 def policy_of(path: str) -> str:
     """The Content-Security-Policy of what lies at a path."""
-    if path.startswith((f"{API}/file=", "/face/", "/strip/", "/grid/", "/film/")):
+    if path.startswith(PICTURES):
         return FILE_POLICY
     return OUR_POLICY if path.startswith("/s/") or path == "/addresses" else HEADERS["Content-Security-Policy"]
 

@@ -75,6 +75,13 @@ def test_a_name_a_seed_and_a_code_have_the_faces_that_python_draws(page, generat
     assert read_face(body) == Face(**told, truncation=0.8, model="anime-faces")
 
 
+def test_pictures_are_sent_as_they_are_and_pages_compressed(page):
+    for path in ("/face/7.png?size=256", "/strip/7.png", "/grid/0-15.jpg", "/film/1,2.gif?frames=2"):
+        status, headers, body = get(page.url, path, Accept_Encoding="gzip")
+        assert status == 200 and "content-encoding" not in headers and image(body).size[0] >= 64
+    assert get(page.url, "/addresses", Accept_Encoding="gzip")[1]["content-encoding"] == "gzip"
+
+
 @pytest.mark.parametrize(
     "path, kind, size, frames",
     [
@@ -104,7 +111,7 @@ def test_a_film_can_be_had_in_parts_as_browsers_ask_for_it(page):
     path = "/film/1,2.mp4?size=64&frames=4"
     status, headers, body = get(page.url, path)
     assert (status, headers["content-type"], body[4:8]) == (200, "video/mp4", b"ftyp")
-    status, headers, part = get(page.url, path, Range="bytes=4-7")
+    status, headers, part = get(page.url, path, Range="bytes=4-7", Accept_Encoding="gzip")
     assert (status, part, headers["content-range"]) == (206, b"ftyp", f"bytes 4-7/{len(body)}")
     assert get(page.url, path, Range="bytes=" + "0-1," * 50 + "2-3")[2] == body
 
