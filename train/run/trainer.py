@@ -170,8 +170,9 @@ class Trainer:
     def with_negatives(self, fake: Tensor, real: Tensor, draws: Draws) -> Tensor:
         """Drawn images (N, 3, H, W) of which the first ones are spoiled real ones instead, each of the same place."""
         n = round(len(fake) * self.config.negative_part)
-        spoiled = augment(spoil(real, draws.uniform), self.config.augment, draws.uniform)
-        return torch.cat([spoiled[:n], fake[n:]])
+        spoiled = spoil(real, draws.uniform)[:n]
+        spoiled = augment(spoiled, self.config.augment, lambda k: draws.uniform(k)[:n])
+        return torch.cat([spoiled, fake[n:]])
 
     def due(self, interval_kimg: float) -> bool:
         """Whether the last update crossed a multiple of the interval or the end."""
