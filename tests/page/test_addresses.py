@@ -1,7 +1,6 @@
 """Pictures at plain addresses and links that show them, from one running page; behind a proxy under a sub-path too."""
 
 import concurrent.futures
-import http.client
 import io
 import json
 import re
@@ -14,7 +13,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from page import ROOT, Page
+from page import ROOT, Page, ask
 from PIL import Image
 
 from model import Face, Generator, latents_from_seeds, read_face, seed_of
@@ -40,13 +39,7 @@ def generator() -> Generator:
 
 def get(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body; ``path`` is sent as it is."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-    try:
-        connection.request(method, path, None, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
+    return ask(url, method, path, timeout=60, **headers)
 
 
 def image(body: bytes) -> Image.Image:
@@ -297,10 +290,9 @@ def test_the_help_page_shows_lines_that_work(page):
 
 
 def test_the_pages_own_files_remember_how_they_were_drawn(page):
-    body = json.dumps({"data": [7, 0.8, "sharp-256", ""]})
-    connection = http.client.HTTPConnection(page.url.removeprefix("http://"), timeout=60)
-    connection.request("POST", "/gradio_api/call/seed", body, {"Content-Type": "application/json"})
-    event = json.loads(connection.getresponse().read())["event_id"]
+    body, address = json.dumps({"data": [7, 0.8, "sharp-256", ""]}).encode(), "/gradio_api/call/seed"
+    answer = ask(page.url, "POST", address, body, timeout=60, Content_Type="application/json")[2]
+    event = json.loads(answer)["event_id"]
     told = get(page.url, f"/gradio_api/call/seed/{event}")[2].decode()
     path = json.loads(told.split("data: ")[1].splitlines()[0])[0]["path"]
     drawn = get(page.url, f"/gradio_api/file={path}")[2]

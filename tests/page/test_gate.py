@@ -1,6 +1,5 @@
 """The page against people who mean no good: files, addresses, sizes, floods; and what it says to them."""
 
-import http.client
 import io
 import json
 import os
@@ -23,7 +22,7 @@ import pytest
 from crowd import resident
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from page import ROOT, Page
+from page import ROOT, Page, ask
 from PIL import Image
 
 from model.page.cache import FileCache
@@ -65,25 +64,14 @@ def trap():
     server.shutdown()
 
 
-def ask(page: Page, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
-    """Status, headers and body of a request with a path sent as it is; lists of call events are read to their end."""
-    connection = http.client.HTTPConnection(page.url.removeprefix("http://"), timeout=30)
-    try:
-        connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
-
-
 def call(page: Page, endpoint: str, data: list) -> tuple[int, str]:
     """Status and text of a call: what it was refused with, or what its last event says."""
     body = json.dumps({"data": data}).encode()
-    status, _, answer = ask(page, "POST", f"/gradio_api/call/{endpoint}", body, Content_Type="application/json")
+    status, _, answer = ask(page.url, "POST", f"/gradio_api/call/{endpoint}", body, Content_Type="application/json")
     if status != 200:
         return status, answer.decode()
     event = json.loads(answer)["event_id"]
-    return 200, ask(page, "GET", f"/gradio_api/call/{endpoint}/{event}")[2].decode()
+    return 200, ask(page.url, "GET", f"/gradio_api/call/{endpoint}/{event}")[2].decode()
 
 
 def sentence(answer: bytes | str) -> str:
@@ -125,12 +113,14 @@ def test_no_file_but_an_uploaded_one_is_read(page, picture):
 
 
 def test_private_endpoints_read_no_file_either(page):
-    config = json.loads(ask(page, "GET", "/config")[2])
+    config = json.loads(ask(page.url, "GET", "/config")[2])
     for dependency in config["dependencies"]:
         count = len(dependency["inputs"])
         body = {"data": [{"path": "/dev/zero"} | UPLOADED] * count, "session_hash": "me", "fn_index": dependency["id"]}
         body["event_data"] = {"index": 0, "value": {"path": "/etc/passwd"}}
-        answer = ask(page, "POST", "/gradio_api/queue/join", json.dumps(body).encode(), Content_Type="application/json")
+        answer = ask(
+            page.url, "POST", "/gradio_api/queue/join", json.dumps(body).encode(), Content_Type="application/json"
+        )
         assert answer[0] == 400 and sentence(answer[2]), dependency
 
 
@@ -178,7 +168,7 @@ def test_nothing_is_fetched_from_an_address(page, trap):
         assert status == 400 and "uploaded" in sentence(answer)
     for route in (f"file={url}", f"file/{url}", f"proxy={url}", f"file=http:/{url[6:]}", "file=//127.0.0.1/x.png"):
         for method in ("GET", "HEAD"):
-            status, headers, answer = ask(page, method, f"/gradio_api/{route}")
+            status, headers, answer = ask(page.url, method, f"/gradio_api/{route}")
             assert status == 404 and "html" not in headers["content-type"]
             assert method == "HEAD" or sentence(answer)
     assert not trap.asked
@@ -190,16 +180,16 @@ def test_an_uploaded_page_or_script_is_never_shown_by_a_browser(page, name):
     form.write(f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'.encode())
     form.write(b"Content-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n--x--\r\n")
     kind = f"multipart/form-data; boundary={border}"
-    status, _, answer = ask(page, "POST", "/gradio_api/upload", form.getvalue(), Content_Type=kind)
+    status, _, answer = ask(page.url, "POST", "/gradio_api/upload", form.getvalue(), Content_Type=kind)
     assert status == 200
-    status, headers, _ = ask(page, "GET", f"/gradio_api/file={json.loads(answer)[0]}")
+    status, headers, _ = ask(page.url, "GET", f"/gradio_api/file={json.loads(answer)[0]}")
     assert status == 200 and headers["content-type"] == "application/octet-stream"
     assert headers["content-disposition"].startswith("attachment") and "sandbox" in headers["content-security-policy"]
 
 
 def test_every_answer_has_safe_headers(page):
     for method, path in (("GET", "/"), ("GET", "/config"), ("GET", "/nothing"), ("POST", "/gradio_api/upload")):
-        _, headers, _ = ask(page, method, path)
+        _, headers, _ = ask(page.url, method, path)
         assert headers["x-content-type-options"] == "nosniff", path
         assert "object-src 'none'" in headers["content-security-policy"], path
 
@@ -210,13 +200,13 @@ def test_every_answer_has_safe_headers(page):
 @pytest.mark.parametrize("size", ["99999", "18000", "-1", "0", "513", "192x", "%00"])
 def test_icons_have_the_sizes_that_icons_have(page, size):
     before = resident(page.process.pid)
-    assert ask(page, "GET", f"/pwa_icon/{size}")[0] == 404
+    assert ask(page.url, "GET", f"/pwa_icon/{size}")[0] == 404
     assert resident(page.process.pid) - before < 20e6
 
 
 def test_the_icons_that_the_manifest_names_are_there(page):
-    for icon in json.loads(ask(page, "GET", "/manifest.json")[2])["icons"]:
-        status, _, answer = ask(page, "GET", icon["src"])
+    for icon in json.loads(ask(page.url, "GET", "/manifest.json")[2])["icons"]:
+        status, _, answer = ask(page.url, "GET", icon["src"])
         side = int(icon["sizes"].split("x")[0])
         assert status == 200 and Image.open(io.BytesIO(answer)).size == (side, side)
 
@@ -245,12 +235,12 @@ def test_the_icons_that_the_manifest_names_are_there(page):
 )
 def test_what_the_page_does_not_need_is_not_there(page, method, path):
     for host in ("127.0.0.1", "me-page.hf.space", "localhost"):
-        status, _, answer = ask(page, method, path, b"{}" if method == "POST" else None, Host=host)
+        status, _, answer = ask(page.url, method, path, b"{}" if method == "POST" else None, Host=host)
         assert status == 404 and sentence(answer) == "There is nothing at this address."
 
 
 def test_the_owners_token_is_not_kept_and_run_history_is_off(page):
-    assert json.loads(ask(page, "GET", "/config")[2])["run_history"] is False
+    assert json.loads(ask(page.url, "GET", "/config")[2])["run_history"] is False
     environment = Path(f"/proc/{page.process.pid}/environ")
     if environment.exists():  # what the process was started with stays there; what it gives to others does not
         assert SECRET.encode() in environment.read_bytes()
@@ -339,19 +329,19 @@ def test_a_full_disk_leaves_no_part_of_a_file_and_says_so(tmp_path, monkeypatch)
 def test_the_folder_may_vanish_and_comes_back_with_the_opening_pictures(tmp_path):
     with Page(tmp_path) as page:
         folder = files_of(page)
-        page_before = ask(page, "GET", "/")[2].decode()
+        page_before = ask(page.url, "GET", "/")[2].decode()
         opening = {path for path in folder.rglob("*") if path.is_file() and str(path) in page_before}
         assert len(opening) > 20
         shutil.rmtree(folder.parent)
         for path in opening:
-            assert ask(page, "GET", f"/gradio_api/file={path}")[0] == 200
+            assert ask(page.url, "GET", f"/gradio_api/file={path}")[0] == 200
         shutil.rmtree(folder.parent)
-        assert ask(page, "GET", "/favicon.ico")[0] == ask(page, "GET", "/pwa_icon/192")[0] == 200
+        assert ask(page.url, "GET", "/favicon.ico")[0] == ask(page.url, "GET", "/pwa_icon/192")[0] == 200
         status, answer = call(page, "seed", [4242, 1, "none", ""])
         drawn = json.loads(answer.split("data: ")[1])[0]["path"]
-        assert status == 200 and ask(page, "GET", f"/gradio_api/file={drawn}")[0] == 200
+        assert status == 200 and ask(page.url, "GET", f"/gradio_api/file={drawn}")[0] == 200
         Path(drawn).unlink()
-        status, _, answer = ask(page, "GET", f"/gradio_api/file={drawn}")
+        status, _, answer = ask(page.url, "GET", f"/gradio_api/file={drawn}")
         assert status == 404 and sentence(answer) == "This file is no longer kept; draw it again."
         assert "Traceback" not in page.log()
         page.process.send_signal(signal.SIGTERM)
@@ -369,7 +359,7 @@ def test_opening_addresses_again_and_again_leaves_no_more_than_the_bound(tmp_pat
         folder = files_of(page)
         time.sleep(1)
         call(page, "seed", [1, 1, "crisp", ""])
-        opening = ask(page, "GET", "/")[2].decode()
+        opening = ask(page.url, "GET", "/")[2].decode()
         sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file() and str(p) not in opening]
         assert sum(sizes) < 3.5 * 2**20, sum(sizes)
 
@@ -400,7 +390,7 @@ def test_what_nobody_waits_for_gives_way_to_those_who_wait(tmp_path):
         one = time.monotonic() - one
         for i in range(12):  # as many as a careless program sends, and hangs up
             body = json.dumps({"data": [keys, 48, True, 0.9 + i / 100, ""]}).encode()
-            ask(page, "POST", "/gradio_api/call/interpolation", body, Content_Type="application/json")
+            ask(page.url, "POST", "/gradio_api/call/interpolation", body, Content_Type="application/json")
         waited = seconds(page, 200)
         assert waited < alone + max(3 * one, 8), (alone, one, waited)  # twelve would take six times one on two cores
         assert "Traceback" not in page.log()
@@ -441,13 +431,13 @@ def test_an_unexpected_fault_is_a_sentence_without_internals(tmp_path):
     ],
 )
 def test_a_wrong_call_is_refused_with_a_sentence(page, path, body, words):
-    status, _, answer = ask(page, "POST", path, body, Content_Type="application/json")
+    status, _, answer = ask(page.url, "POST", path, body, Content_Type="application/json")
     assert status in (400, 404) and sentence(answer).startswith(words)
 
 
 def test_a_body_that_is_too_large_or_never_ends_is_refused(page):
     big = json.dumps({"data": ["x" * 70_000, 1, "none", ""]}).encode()
-    assert ask(page, "POST", "/gradio_api/call/seed", big)[0] == 413
+    assert ask(page.url, "POST", "/gradio_api/call/seed", big)[0] == 413
 
     def endless() -> Iterator[bytes]:
         while True:
@@ -564,24 +554,27 @@ def test_700_hostile_requests_to_all_routes_leave_the_page_as_it_was(tmp_path):
     with Page(tmp_path, HF_TOKEN=SECRET) as page:
         assert call(page, "seed", [7, 1, "none", ""])[0] == 200
         idle = resident(page.process.pid)
-        config = json.loads(ask(page, "GET", "/config")[2])
+        config = json.loads(ask(page.url, "GET", "/config")[2])
         seen: dict[int, int] = {}
         secrets = (SECRET.encode(), b"Traceback", str(ROOT).encode(), b"site-packages", b"root:x:")
         for number, (method, path, body, headers) in enumerate(random_requests(700, config)):
-            status, answered, answer = ask(page, method, path, body, **headers)
+            status, answered, answer = ask(page.url, method, path, body, **headers)
             if status == 200 and method == "POST" and b"event_id" in answer and "call/" in path:
                 event = json.loads(answer)["event_id"]
-                status, answered, answer = ask(page, "GET", f"{path}/{event}")
+                status, answered, answer = ask(page.url, "GET", f"{path}/{event}")
                 assert b'"error": null' not in answer and b"data: null" not in answer.split(b"event: error")[-1][:20]
             seen[status] = seen.get(status, 0) + 1
             assert status < 500 or status == 503, (number, method, path, body, answer[:300])
             assert answered["x-content-type-options"] == "nosniff"
             assert not any(secret in answer for secret in secrets), (method, path, body, answer[:300])
             if b"evil" in answer and b"<title" in answer:  # the page's own address, as this request named it
-                assert b"evil.example" not in ask(page, "GET", "/")[2]
+                assert b"evil.example" not in ask(page.url, "GET", "/")[2]
         assert seen[200] > 50 and seen[400] > 60 and seen[404] > 60, seen
         deadline = time.monotonic() + 60
-        while json.loads(ask(page, "GET", "/gradio_api/queue/status")[2])["queue_size"] and time.monotonic() < deadline:
+        while (
+            json.loads(ask(page.url, "GET", "/gradio_api/queue/status")[2])["queue_size"]
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.5)
         assert resident(page.process.pid) < 1.5 * idle, (idle, resident(page.process.pid))
         status, answer = call(page, "seed", [7, 1, "none", ""])

@@ -1,5 +1,6 @@
-"""Starts the page as people do, ``python app.py`` on a free port, and stops it again."""
+"""Starts the page as people do, ``python app.py`` on a free port, asks it, and stops it again."""
 
+import http.client
 import os
 import socket
 import subprocess
@@ -10,6 +11,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("MODEL_ID", "MODEL_REVISION", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "SPACE_ID", "SYSTEM")
+
+
+def ask(
+    url: str, method: str, path: str, body: bytes | None = None, timeout: float = 30, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of a request with a path sent as it is; what comes in events is read to its end."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=timeout)
+    try:
+        connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
 
 
 class Page:
