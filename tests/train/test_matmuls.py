@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 
 from model import Discriminator, Generator
 from train.gan.losses import gradient_penalty
-from train.gan.matmuls import strided, transposed, use_matmuls
+from train.gan.matmuls import covering, strided, transposed, unfolding, use_matmuls
 
 
 def numbers(*shape: int) -> torch.Tensor:
@@ -32,6 +32,17 @@ def test_transposed_is_the_transposed_convolution_and_can_be_differentiated_twic
     transposed(*arguments).relu_().sum().backward()  # in place, as where a network has no BatchNorm
     assert torch.allclose(transposed(*arguments), conv_transpose2d(*arguments, stride=2, padding=1))
     assert torch.autograd.gradcheck(transposed, arguments) and torch.autograd.gradgradcheck(transposed, arguments)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_kernels_as_large_as_their_picture_are_products_and_can_be_differentiated_twice(bias):
+    torch.manual_seed(0)
+    last = numbers(2, 3, 4, 4), numbers(5, 3, 4, 4), numbers(5) if bias else None
+    first = numbers(2, 3, 1, 1), numbers(3, 5, 4, 4), numbers(5) if bias else None
+    assert torch.allclose(covering(*last), conv2d(*last))
+    assert torch.allclose(unfolding(*first), conv_transpose2d(*first))
+    for layer, arguments in ((covering, last), (unfolding, first)):
+        assert torch.autograd.gradcheck(layer, arguments) and torch.autograd.gradgradcheck(layer, arguments)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
