@@ -105,6 +105,8 @@ class TrainConfig:
                            "down to 4 pixels", group="Networks", low=0, high=8)
     d_hidden: int = option(0, "units of a hidden layer before the discriminator's logit, with which it sees the whole "
                            "picture at once; 0 for none", group="Networks", low=0, high=4096)
+    d_features: str | None = option(None, "TorchScript file, images in [-1, 1] to a list of feature maps: a second "
+                                    "discriminator sees through this frozen network", group="Networks", metavar="FILE")
     minibatch_std: bool = option(True, "show the discriminator the spread within a batch", group="Networks")
     init: str = option("resize", "first weights: orthogonal; normal, with deviation 0.02; or resize: orthogonal and "
                        "without the checkerboards of transposed convolutions", group="Networks", choices=INITS)
@@ -157,7 +159,8 @@ class TrainConfig:
         local = self.dataset_name and is_local_dataset(self.dataset_name)
         private = ("train_data_dir", "cache_dir", "output_dir", "init_from", "resume_from_checkpoint", "dry_run",
                    "feature_extractor", "push_checkpoints", "dataset_name" if local else "")  # fmt: skip
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and k not in private}
+        values = dataclasses.asdict(self) | {"d_features": self.d_features and os.path.basename(self.d_features)}
+        return {k: v for k, v in values.items() if v is not None and k not in private}
 
     @property
     def best_by(self) -> str | None:

@@ -5,7 +5,8 @@ import dataclasses
 from train.config import TrainConfig
 from train.errors import UserError
 
-ADDED = {"mapping_layers": 0, "g_blocks": 0, "d_blocks": 0, "d_hidden": 0}  # older checkpoints do not name them
+# Older checkpoints do not name these.
+ADDED = {"mapping_layers": 0, "g_blocks": 0, "d_blocks": 0, "d_hidden": 0, "d_features": None}
 FIXED = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std", "loss")
 FIXED += tuple(ADDED)
 
@@ -21,6 +22,8 @@ def changed_options(saved: dict, config: TrainConfig) -> dict[str, str]:
     pairs = {name: (saved[name], getattr(config, name)) for name in deciding if name in saved}
     for name in ("init", "init_from"):  # of the first weights, which are long gone
         pairs.pop(name, None)
+    if all(pairs["d_features"]):  # the file may lie elsewhere now
+        del pairs["d_features"]
     return {name: f"{as_option(name, was)}, not {is_}" for name, (was, is_) in pairs.items() if was != is_}
 
 

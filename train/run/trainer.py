@@ -20,9 +20,11 @@ from train.errors import UserError
 from train.gan.augment import augment
 from train.gan.ema import EMA
 from train.gan.latents import truncated
+from train.gan.losses import discriminator_loss, generator_loss
 from train.gan.matmuls import use_matmuls
 from train.gan.negatives import spoil
 from train.gan.objective import Objective
+from train.gan.projected import ProjectedDiscriminator, load_features
 from train.output.files import remove_leftovers, write_text
 from train.output.pictures import GRID_SEEDS, sample_grids, save_image
 from train.output.weights_folder import save_weights
@@ -63,8 +65,11 @@ class Trainer:
                 use_matmuls(network)
         betas = (config.adam_beta1, config.adam_beta2)
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
-        opt_d = torch.optim.Adam(D.parameters(), lr=config.discriminator_rate, betas=betas, fused=True)
+        second = self.second_discriminator()
+        judged = [*D.parameters(), *(second.parameters() if second else ())]
+        opt_d = torch.optim.Adam(judged, lr=config.discriminator_rate, betas=betas, fused=True)
         self.G, self.D, self.opt_g, self.opt_d = accelerator.prepare(G, D, opt_g, opt_d)
+        self.second = accelerator.prepare(second) if second else None
         scale_separately(accelerator, self.opt_g)
         if config.compile:  # in place: names in checkpoints and weights stay as they are
             for network in (G, D):
@@ -85,6 +90,14 @@ class Trainer:
         self.clock = time.perf_counter()
         self.remote: RemoteCheckpoints | None = None  # where checkpoints go to, too
         self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.best_by else None
+
+    def second_discriminator(self) -> ProjectedDiscriminator | None:
+        """That of ``--d_features``."""
+        config, device = self.config, self.accelerator.device
+        if not config.d_features:
+            return None
+        features = load_features(config.d_features, config.resolution, device)
+        return ProjectedDiscriminator(features, config.resolution, config.seed).to(device)
 
     def describe(self) -> str:
         """The plan, for people."""
@@ -148,13 +161,21 @@ class Trainer:
                 full_precision(frozen) if exact else nullcontext(),
             ):
                 objective = self.objective.discriminator(D, real, seen_as_fake, penalize)
-            backward(accelerator, objective.total, self.opt_d)
+            total, seen = objective.total, None
+            if self.second:
+                second = accelerator.unwrap_model(self.second).requires_grad_(True)
+                seen = second.see(fake)
+                logits = self.second(second.see(real)), self.second([x.detach() for x in seen])
+                total = total + discriminator_loss("hinge", *logits)
+            backward(accelerator, total, self.opt_d)
             self.opt_d.step()
             self.opt_d.zero_grad()
 
             # Update G; D only passes gradients on.
             frozen.requires_grad_(False)
             loss_g = self.objective.generator(frozen, real, fake)
+            if seen:
+                loss_g = loss_g + generator_loss("hinge", None, second.requires_grad_(False)(seen))
             backward(accelerator, loss_g, self.opt_g)
             self.opt_g.step()
             self.opt_g.zero_grad()
