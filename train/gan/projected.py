@@ -7,43 +7,14 @@ choose to look at a few of them alone. Other than in the paper each head ends in
 map together, and there is no BatchNorm. Nothing of it is in what is published.
 """
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from train.errors import UserError
-
-OPTION = "--d_features"
 CHANNELS = 64  # of the mixed maps
 HIDDEN = 128  # units of a head's last layer but one
 SIDE = 6  # places a side that a head sees together, at most
-
-
-def load_features(file: str, resolution: int, device: torch.device) -> torch.jit.ScriptModule:
-    """The frozen network of ``--d_features``: images (N, 3, H, W) in [-1, 1] to a list of maps (N, C, h, w), each at
-    most as large as the one before.
-
-    Raises:
-        UserError: no such file, no TorchScript, or another result.
-    """
-    if not Path(file).is_file():
-        raise UserError(OPTION, f"there is no file '{file}'; give a TorchScript file")
-    try:
-        network = torch.jit.load(file, map_location=device).eval()
-        for parameter in network.parameters():  # a ScriptModule has no requires_grad_
-            parameter.requires_grad_(False)
-        with torch.no_grad():
-            maps = network(torch.zeros(2, 3, resolution, resolution, device=device))
-        sides = [x.shape[-1] for x in maps if x.ndim == 4 and len(x) == 2 and x.shape[2] == x.shape[3]]
-    except Exception as error:  # whatever such a file raises
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise UserError(OPTION, f"'{file}' is no TorchScript module from images to feature maps ({reason})") from error
-    if not sides or len(sides) != len(maps) or sides != sorted(sides, reverse=True):
-        raise UserError(OPTION, f"'{file}' must give a list of square feature maps (N, C, h, w), large ones first")
-    return network
 
 
 def head(side: int) -> nn.Sequential:
@@ -60,7 +31,7 @@ class ProjectedDiscriminator(nn.Module):
     """Tells real from drawn by feature maps: a list of (N, C, h, w) -> logits (N, L), positive for real.
 
     Args:
-        features: the frozen network, as of ``load_features``.
+        features: the frozen network, images (N, 3, H, W) in [-1, 1] to a list of maps (N, C, h, w), large ones first.
         resolution: side of the images in pixels.
         seed: of the random mixing.
     """

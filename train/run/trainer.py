@@ -24,12 +24,12 @@ from train.gan.losses import discriminator_loss, generator_loss
 from train.gan.matmuls import use_matmuls
 from train.gan.negatives import spoil
 from train.gan.objective import Objective
-from train.gan.projected import ProjectedDiscriminator, load_features
 from train.output.files import remove_leftovers, write_text
 from train.output.pictures import GRID_SEEDS, sample_grids, save_image
 from train.output.weights_folder import save_weights
 from train.quality.monitor import Monitor
 from train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from train.run.frozen import second_discriminator
 from train.run.interrupt import Interrupt
 from train.run.precision import backward, full_precision, restore_scaler, scale_separately, scaler_state
 from train.run.record import SKIPPED, other_pictures, plan, skipped_files, training_record
@@ -65,7 +65,7 @@ class Trainer:
                 use_matmuls(network)
         betas = (config.adam_beta1, config.adam_beta2)
         opt_g = torch.optim.Adam(G.parameters(), lr=config.learning_rate, betas=betas, fused=True)
-        second = self.second_discriminator()
+        second = second_discriminator(config, accelerator.device)
         judged = [*D.parameters(), *(second.parameters() if second else ())]
         opt_d = torch.optim.Adam(judged, lr=config.discriminator_rate, betas=betas, fused=True)
         self.G, self.D, self.opt_g, self.opt_d = accelerator.prepare(G, D, opt_g, opt_d)
@@ -90,14 +90,6 @@ class Trainer:
         self.clock = time.perf_counter()
         self.remote: RemoteCheckpoints | None = None  # where checkpoints go to, too
         self.monitor = Monitor(config, data, self.folder, accelerator.device) if config.best_by else None
-
-    def second_discriminator(self) -> ProjectedDiscriminator | None:
-        """That of ``--d_features``."""
-        config, device = self.config, self.accelerator.device
-        if not config.d_features:
-            return None
-        features = load_features(config.d_features, config.resolution, device)
-        return ProjectedDiscriminator(features, config.resolution, config.seed).to(device)
 
     def describe(self) -> str:
         """The plan, for people."""
