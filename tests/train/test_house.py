@@ -57,7 +57,16 @@ TRAIN = [name for name in sources("train") if room(name) != "package"]
 def test_every_module_stands_in_a_room():
     assert {room(name) for name in TRAIN} == set(ROOMS) - {"model"}
     commands = {name.split(".")[1] for name in TRAIN if room(name) == "commands"}
-    assert commands == {"train", "evaluate", "neighbours", "directions", "to_onnx", "publish", "benchmark"}
+    assert commands == {
+        "train",
+        "evaluate",
+        "neighbours",
+        "directions",
+        "to_features",
+        "to_onnx",
+        "publish",
+        "benchmark",
+    }
 
 
 @pytest.mark.parametrize("module", TRAIN)

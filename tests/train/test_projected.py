@@ -10,12 +10,14 @@ from commands import run
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.models import get_model
 
 from train.config import TrainConfig
 from train.errors import UserError
 from train.gan.losses import generator_loss
 from train.gan.projected import ProjectedDiscriminator
 from train.run.frozen import load_features, second_discriminator
+from train.to_features import CUTS, MEAN, STD, main
 
 SMALL = "--resolution 32 --g_channels 4 --d_channels 4 --latent_dim 8 --train_batch_size 8 --checkpointing_kimg 0.08"
 
@@ -128,3 +130,39 @@ def test_what_gives_no_maps_is_refused_with_a_sentence(tmp_path, kind):
     with pytest.raises(UserError, match="--d_features.*TorchScript|--d_features.*feature maps") as caught:
         load_features(str(path), 32, torch.device("cpu"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("network", sorted(CUTS))
+def test_the_file_of_a_torchvision_network_holds_its_maps(tmp_path, network, capsys):
+    torch.manual_seed(0)
+    source = get_model(network, weights=None).eval()
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    made = tmp_path / "features.pt"
+    arguments = ["--network", network, "--side", "64", "--weights", str(tmp_path / "weights.pth")]
+    assert main([str(made), *arguments]) == 0 and f"--d_features {made}" in capsys.readouterr().out
+    features = load_features(str(made), 64, torch.device("cpu"))
+    x, seen = torch.rand(3, 3, 64, 64) * 2 - 1, {}
+    for name in CUTS[network]:
+        source.get_submodule(name).register_forward_hook(lambda module, given, out, name=name: seen.update({name: out}))
+    with torch.no_grad():
+        source((x * 0.5 + 0.5 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None])
+        maps = features(x)
+    assert [m.shape[-1] for m in maps] == [16, 8, 4, 2]
+    assert all(torch.allclose(m, seen[name], atol=1e-4) for m, name in zip(maps, CUTS[network]))
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--side", "16"], "--side: 16 is not from 32 to 512"),
+        (["--weights", "absent.pth"], "--weights: 'absent.pth' holds no weights of efficientnet_b0"),
+        (["--weights", "text.pth"], "--weights: 'text.pth' holds no weights of efficientnet_b0"),
+    ],
+)
+def test_mistakes_of_to_features_get_one_sentence_and_leave_nothing(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    Path("text.pth").write_text("no weights")
+    with pytest.raises(SystemExit) as stopped:
+        main(["features.pt", *arguments])
+    assert stopped.value.code == 2 and words in capsys.readouterr().err.replace("\n", " ")
+    assert not Path("features.pt").exists()

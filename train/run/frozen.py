@@ -1,5 +1,6 @@
 """The second discriminator, which ``--d_features`` asks for, and the file it sees through."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -21,7 +22,9 @@ def load_features(file: str, resolution: int, device: torch.device) -> torch.jit
     if not Path(file).is_file():
         raise UserError(OPTION, f"there is no file '{file}'; give a TorchScript file")
     try:
-        network = torch.jit.load(file, map_location=device).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of TorchScript's end, some day
+            network = torch.jit.load(file, map_location=device).eval()
         for parameter in network.parameters():  # a ScriptModule has no requires_grad_
             parameter.requires_grad_(False)
         with torch.no_grad():
