@@ -22,6 +22,19 @@ QUIET = [
     "--disable-sync",
 ]
 
+SLOW = (
+    *("page/test_browser", "train/test_train", "page/test_gate", "page/test_app", "page/test_addresses"),
+    *("page/test_crowd", "train/test_endurance", "train/test_trial", "release/test_onnx", "release/test_publish"),
+    *("train/test_directions", "release/test_readme", "train/test_evaluate", "train/test_trackers"),
+    *("model/test_types", "release/test_space"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes go first, lest one core wait at the end for such a one that began last."""
+    place = {name: i for i, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(f"{item.path.parent.name}/{item.path.stem}", len(SLOW)))
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
