@@ -79,7 +79,9 @@ def studio() -> Studio:
 
 def scripts() -> str:
     """The page's JavaScript, and what it must know from here."""
-    known = {"models": load()[0].names, "maxPicture": MAX_PICTURE_BYTES, "tooLarge": TOO_LARGE}
+    models = load()[0]
+    known = {"models": models.names, "revisions": {models.names[0]: models[""].revision}}
+    known |= {"maxPicture": MAX_PICTURE_BYTES, "tooLarge": TOO_LARGE}
     constants = [f"const {name} = {json.dumps(value)};" for name, value in known.items()]
     return "\n".join([*constants, *(file.read_text() for file in sorted((ROOT / "model/page").glob("*.js")))])
 

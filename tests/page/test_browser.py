@@ -26,6 +26,7 @@ from model.sharp import sharpen
 SEED = "Seed must be a whole number from 0 to 4294967295 or a name of at most 100 letters, not '4294967296'."
 KEYS = FIRST_PATH.split(", ")
 OTHER = "selfie2anime"
+TRUNCATION = re.compile(r"(Variety|Contrast) \(truncation\)")
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
 SPACE = {"SPACE_ID": "me/faces", "SYSTEM": "spaces", "SPACE_HOST": "me-faces.hf.space", "SPACE_AUTHOR_NAME": "me"}
 
@@ -158,7 +159,7 @@ def test_seed_follows_typing_and_the_variety_slider(visit, generator):
     field.fill("")
     field.press_sequentially("42")
     visit.expect_address(tab="seed", seed=42, truncation=1)
-    visit.tab.get_by_role("slider", name="Variety").first.press("ArrowLeft")
+    visit.tab.get_by_role("slider", name=TRUNCATION).first.press("ArrowLeft")
     visit.expect_address(tab="seed", seed=42, truncation=0.95)
     visit.expect_seed(generator, 42, 0.95)
     expect(visit.tab.get_by_test_id("toast-body")).to_have_count(0)  # an empty field on the way is no mistake
@@ -172,7 +173,7 @@ def test_the_same_seed_from_pale_to_wild_is_a_strip_to_choose_from(visit, genera
     expect(strip.nth(6).locator("img")).to_have_attribute("src", re.compile("/seed-42.png$"))
     for i, face in enumerate(strip.locator("img").all()):
         visit.expect_face(face, generator.generate(seeds=[42], truncation=i / 4)[0])
-    visit.tab.get_by_role("button", name="Variety 0.5").click()
+    visit.tab.get_by_role("button", name="Truncation 0.5").click()
     visit.expect_address(tab="seed", seed=42, truncation=0.5)
     visit.expect_seed(generator, 42, 0.5)
 
@@ -418,7 +419,7 @@ def test_the_address_of_a_seed_restores_its_face(browser, served, generator, que
 def test_the_address_of_a_batch_and_of_an_interpolation_restores_them(browser, served):
     with Visit(browser, served.url, "desktop", query="?tab=batch&first_seed=5&count=3&truncation=0.5") as visit:
         expect(visit.tab.locator("#gallery .thumbnail-item")).to_have_text(["5", "6", "7"])
-        expect(visit.tab.get_by_role("spinbutton", name="Variety")).to_have_value("0.5")
+        expect(visit.tab.get_by_role("spinbutton", name=TRUNCATION)).to_have_value("0.5")
         visit.expect_address(tab="batch", first_seed=5, count=3, truncation=0.5)
     with Visit(browser, served.url, "phone", query="?seeds=9,8&frames=4&loop=false") as visit:
         expect(visit.tab.get_by_role("tab", name="Interpolation")).to_have_attribute("aria-selected", "true")
@@ -430,7 +431,7 @@ def test_the_address_of_a_batch_and_of_an_interpolation_restores_them(browser, s
     "query, sentence",
     [
         ("?seed=4294967296", SEED),
-        ("?seed=42&truncation=nan", "Variety (truncation) must be a number from 0 to 1.5, not nan."),
+        ("?seed=42&truncation=nan", "Truncation must be a number from 0 to 1.5, not nan."),
         ("?tab=batch&count=65", "How many must be a whole number from 1 to 64, not 65."),
         ("?seeds=1&loop=perhaps", "Seeds must be 2 to 8 whole numbers"),
     ],

@@ -13,7 +13,21 @@ from ..models import ModelStore
 from ..studio import Studio
 from ..walks import MAX_MOVE
 from .answers import internal, refusing
-from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, look_choice, roll_button, variety
+from .parts import (
+    PRIVATE,
+    Tab,
+    album,
+    any_look,
+    button,
+    buttons,
+    caption,
+    face,
+    go_on,
+    hidden,
+    look_choice,
+    roll_button,
+    variety,
+)
 from .seed import FIRST_FACE
 
 SLIDERS = 8
@@ -42,13 +56,13 @@ def explore_view(on: SimpleNamespace, picture: str) -> None:
     caption("explored", "Where you are")
 
 
-def explore_beginning(on: SimpleNamespace, start: str) -> None:
+def explore_beginning(on: SimpleNamespace, draw: Studio, start: str) -> None:
     """Where a walk begins, and where its face may go."""
     with gr.Row():
         with gr.Column(min_width=240):
             on.roll = roll_button("Random face")
             on.start = gr.Textbox(start, label="Start", info="A seed, a name or a face's code.", max_lines=1)
-            on.truncation = variety()
+            on.truncation = variety(draw.models)
         with gr.Column(min_width=240):
             label = "Or begin with a picture of a face"
             sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
@@ -56,7 +70,7 @@ def explore_beginning(on: SimpleNamespace, start: str) -> None:
             on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
-            (on.to_path,) = go_on("Interpolation")
+            on.to_path, on.more = go_on("Interpolation")
 
 
 def explore_tab(draw: Studio) -> Tab:
@@ -70,8 +84,8 @@ def explore_tab(draw: Studio) -> Tab:
                 on.sliders = [gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], **props) for props in sliders]
             with gr.Column(min_width=240):
                 explore_map(on, draw, start)
-        explore_beginning(on, start)
-        on.steps, on.moves, on.code = hidden(), hidden(), hidden(code)
+        explore_beginning(on, draw, start)
+        on.steps, on.moves, on.code, on.any_look = hidden(), hidden(), hidden(code), any_look()
     return Tab(
         id="explore",
         draw=draw.explore,
@@ -82,6 +96,7 @@ def explore_tab(draw: Studio) -> Tab:
         draw_after=[on.start, on.truncation, on.steps, on.moves, on.enlarge],
         random="randomStart",
         randomised=[on.start, on.steps],
+        public={"enlarge": on.any_look},
         follow_up=(draw.neighbours, on.around, ["start", "truncation", "steps", "moves", "model"]),
         added={"enlarge": on.enlarge},
     )

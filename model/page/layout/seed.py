@@ -20,6 +20,7 @@ from .parts import (
     PRIVATE,
     Tab,
     album,
+    any_look,
     button,
     buttons,
     caption,
@@ -42,17 +43,17 @@ def seed_tab(draw: Studio) -> Tab:
             on.picture = face(draw.seed(FIRST_FACE, enlarge=look), label="Face", alt_text=alt_text, elem_id="picture")
             caption("picture", f"Seed {FIRST_FACE}")
         with gr.Column(min_width=280):
-            on.roll = roll_button("Draw a face")
+            on.roll, on.any_look = roll_button("Draw a face"), any_look()
             on.seed = seed_field(str(FIRST_FACE), "Seed or name", elem_id="seed")
             on.name = gr.HTML("", elem_id="name", padding=False)
-            on.truncation = variety()
-            gr.HTML("This face from calm to wild:", padding=False)
+            on.truncation = variety(draw.models)
+            gr.HTML("The same face from low to high:", padding=False)
             label = "The same seed at every variety"
             on.strip = album(draw.strip(FIRST_FACE), label=label, columns=len(STRIP), elem_id="truncations")
             on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
-            on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
+            on.to_batch, on.to_path, on.to_explore, on.more = go_on("Batch", "Interpolation", "Explore")
             gr.HTML('<a href="addresses">A face on your own page: lines to copy</a>', padding=False)
     on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
     on.seed.change(say_name, on.seed, on.name, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
@@ -66,6 +67,7 @@ def seed_tab(draw: Studio) -> Tab:
         draw_after=[on.seed, on.truncation, on.enlarge],
         random="randomSeed",
         randomised=[on.seed],
+        public={"enlarge": on.any_look},
         follow_up=(draw.strip, on.strip, ["seed", "model"]),
     )
 
@@ -74,7 +76,7 @@ def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
     """What draws the face that the page opens with at an address, so that it is there before any script runs."""
 
     def opening(query: Mapping[str, str]) -> bytes | None:
-        if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start"} & query.keys():
+        if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start", "wishes"} & query.keys():
             return None  # other faces, which the page draws
         try:
             truncation: Any = parse(query.get("truncation"), 1.0)

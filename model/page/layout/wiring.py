@@ -22,15 +22,13 @@ def publish(function: Callable[..., Any], controls: list[Any], results: Any, nam
     never.click(function, controls, results, **DRAWING, **described, **more)
 
 
-def connect(tab: Tab, model: gr.Textbox, public: dict[str, Any]) -> None:
-    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address.
-
-    ``public`` holds the controls that stand for those of the page in the API, by name, and those that it alone has.
-    """
+def connect(tab: Tab, model: gr.Textbox) -> None:
+    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address."""
     tab.draw = refusing(tab.draw)
     tab.controls = {**tab.controls, "model": model, **tab.added}
     inputs, on = list(tab.controls.values()), tab.parts
-    publish(tab.draw, [public.get(name, control) for name, control in tab.controls.items()], tab.results, tab.id)
+    if tab.public is not None:
+        publish(tab.draw, list({**tab.controls, **tab.public}.values()), tab.results, tab.id)
 
     def drawing(event: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
         """``function`` of the controls, as they were sent: the checks are ours."""
@@ -55,7 +53,7 @@ def connect(tab: Tab, model: gr.Textbox, public: dict[str, Any]) -> None:
         again = refusing(again)
         tab.follow_up = again, shown, names
         controls = {name: tab.controls[name] for name in names}
-        publish(again, list({**controls, **public}.values()), shown, again.__name__)
+        publish(again, list({**controls, **(tab.public or {})}.values()), shown, again.__name__)
         taken = dict(inputs=list(controls.values()), outputs=shown, show_progress="minimal")
         for i, event in enumerate(drawn):
             drawing(event.success, unless_empty(again) if i else again, **taken, **later)
