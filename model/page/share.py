@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from ..sharp import SharpUnavailable, check_sharp
 from .asked import Person, model_of, people, person, truncation_of
+from .looks import why_not_sharp
 from .models import ModelStore
 from .studio import MAX_KEYS
 
@@ -46,11 +46,7 @@ def base_url(request: Request) -> str:
 
 def best_style() -> str:
     """Sharp where it is to be had."""
-    try:
-        check_sharp()
-    except SharpUnavailable:
-        return "smooth"
-    return "sharp"
+    return "smooth" if why_not_sharp() else "sharp"
 
 
 def share_page(request: Request, models: ModelStore, film: bool) -> HTMLResponse:

@@ -622,6 +622,27 @@ def test_while_a_face_is_not_there_yet_the_page_says_which_one_is_still_shown(br
         expect(visit.tab.locator("#picture [data-testid=status-tracker]")).to_be_visible()
 
 
+def test_a_face_called_by_name_is_shared_by_name(browser, served, generator):
+    with Visit(browser, served.url, "phone", query="?seed=alice&truncation=0.8&__theme=dark") as visit:
+        visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        visit.tab.get_by_text("Share this face").click()
+        lines = visit.tab.locator("#share .line")
+        image = f"{served.url}/face/alice.png?size=256&style=sharp&truncation=0.8"
+        html = f'<img src="{image.replace("&", "&amp;")}" alt="alice" width="256" height="256">'
+        expect(lines).to_have_text([f"{served.url}/s/alice?truncation=0.8", html, f"![alice]({image})"])
+        lines.first.click()
+        expect(visit.tab.get_by_text("Copied.")).to_be_visible()
+        link = visit.tab.evaluate("navigator.clipboard.readText()")
+        visit.tab.goto(link)  # and whoever follows it is there
+        visit.tab.wait_for_function("typeof restored !== 'undefined' && restored")
+        expect(visit.field).to_have_value("alice")
+        visit.expect_sharp(visit.tab.locator("#picture img"), generator.generate([seed_of("alice")], truncation=0.8)[0])
+        visit.field.fill("<a & b>")
+        visit.tab.get_by_text("Share this face").click()
+        expect(lines.first).to_have_text(f"{served.url}/s/%3Ca%20%26%20b%3E?truncation=0.8")
+        expect(lines.nth(2)).to_contain_text("![a  b](")
+
+
 def test_a_copied_link_has_no_theme(browser, served):
     with Visit(browser, served.url, "desktop", query="?seed=7&__theme=dark") as visit:
         visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -705,7 +726,7 @@ def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, se
         expect(visit.tab.locator(".heart").first).to_have_attribute("aria-pressed", "true")
         for dark in ("", "dark"):
             visit.tab.evaluate(f"document.body.classList.toggle('dark', {str(bool(dark)).lower()})")
-            for name in ("Seed", "Batch", "Interpolation", "Explore"):
+            for name in ("Seed", "Batch", "Interpolation", "Explore", "Find"):
                 visit.open(name)
                 for width in (320, 390, 1280):
                     visit.tab.set_viewport_size({"width": width, "height": 844})

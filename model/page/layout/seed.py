@@ -33,6 +33,11 @@ from .parts import (
 )
 
 FIRST_FACE = 63  # what the page opens with
+# Filled by share.js.
+LINES = [f'<button type="button" class="line" data-line="{kind}"></button>' for kind in ("link", "html", "markdown")]
+SHARE = f"""\
+<details><summary>Share this face</summary><p>A link, which shows it in a chat, and lines for websites and Markdown; a
+click copies one. <a href="addresses">What else an address can do</a></p>{"".join(LINES)}</details>"""
 
 
 def seed_tab(draw: Studio) -> Tab:
@@ -54,7 +59,7 @@ def seed_tab(draw: Studio) -> Tab:
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             on.to_batch, on.to_path, on.to_explore, on.more = go_on("Batch", "Interpolation", "Explore")
-            gr.HTML('<a href="addresses">A face on your own page: lines to copy</a>', padding=False)
+            gr.HTML(SHARE, elem_id="share", padding=False)
     on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
     on.seed.change(say_name, on.seed, on.name, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
     return Tab(
