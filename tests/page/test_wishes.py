@@ -135,6 +135,13 @@ def test_wishes_are_chips_and_lead_to_a_face_and_from_there_to_more_like_it(brow
         expect(visit.tab.get_by_label(every[2], exact=True)).to_be_checked()
 
 
+def test_a_model_without_an_index_says_so_and_is_no_mistake(browser, served, index):
+    with Visit(browser, served.url, "desktop", query=f"?tab=find&wishes={index.phrases()[0]}&model=blend:0.5") as visit:
+        expect(visit.tab.get_by_text("No faces of this model were measured")).to_be_visible()
+        expect(visit.tab.locator("#found .thumbnail-item")).to_have_count(0)
+        assert not visit.tab.locator(".toast-body").count()
+
+
 DROP = """([target, name, bytes]) => {
   const carried = new DataTransfer();
   carried.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));

@@ -30,6 +30,24 @@ def chips(models: ModelStore, model: str, wishes: str) -> dict[str, Any]:
     return {"choices": phrases, "value": chosen, "info": info}
 
 
+def looking(finder: Finder) -> Callable[[Any, str], Album]:
+    """What draws the tab. A model that lacks a wish which the page's own has is no mistake of whoever chose it."""
+
+    def look(wishes: Any, model: str) -> Album:
+        text = wishes.strip() if isinstance(wishes, str) else ""
+        phrases = finder.models[model].index.phrases()
+        if not phrases:  # the chips say so
+            return []
+        if text.lower().startswith(LIKE):
+            return finder.similar(text[len(LIKE) :], model=model)
+        missing = set(finder.models[""].index.phrases()) - set(phrases)
+        parts = [wish for part in text.split(",") if (wish := part.strip())]
+        here = [wish for wish in parts if wish.lower() not in missing]
+        return finder.find(", ".join(here), model=model) if here or not parts else []
+
+    return look
+
+
 def find_tab(draw: Studio) -> Tab:
     on, finder = SimpleNamespace(), Finder(draw.models, draw.files)
     wish = first_wish(draw.models[""].index.phrases())
@@ -43,16 +61,10 @@ def find_tab(draw: Studio) -> Tab:
         faces = finder.find(wish) if wish else []
         on.gallery = album(faces, label="Faces", columns=8, elem_id="found", elem_classes="wall")
 
-    def look(wishes: str, model: str) -> Album:
-        text = wishes.strip() if isinstance(wishes, str) else wishes
-        if isinstance(text, str) and text.lower().startswith(LIKE):
-            return finder.similar(text[len(LIKE) :], model=model)
-        return finder.find(text, model=model)
-
     on.finder = finder
     return Tab(
         id="find",
-        draw=look,
+        draw=looking(finder),
         controls={"wishes": on.wishes},
         results=[on.gallery],
         parts=on,
