@@ -93,7 +93,8 @@ class LoadedModel:
         """The least-squares map, (inputs, K), from latents to what was measured of their faces."""
         known = self.index.values[:FITTED]
         z = latents_from_seeds(range(len(known)), self.generator.latent_dim)
-        return torch.linalg.lstsq(self._inputs(z), known).solution
+        fitted: Tensor = torch.linalg.lstsq(self._inputs(z), known).solution
+        return fitted
 
     @torch.inference_mode()
     def _inputs(self, z: Tensor) -> Tensor:

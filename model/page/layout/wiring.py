@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..studio import MAX_KEYS, keys_of
+from ..studio import MAX_KEYS
+from ..walks import keys_of
 from .address import remember_address
 from .answers import internal, refusing, unless_empty
 from .parts import PRIVATE, Tab
@@ -18,7 +19,7 @@ DRAWING: dict[str, Any] = dict(preprocess=False, concurrency_id="drawing", concu
 def publish(function: Callable[..., Any], controls: list[Any], results: Any, name: str, **more: Any) -> None:
     """An endpoint for programs. The page never calls it: what that opens with may change, and these defaults stay."""
     never = gr.Button(visible=False)
-    described = dict(api_name=name, api_description=inspect.getdoc(function))
+    described: dict[str, Any] = dict(api_name=name, api_description=inspect.getdoc(function))
     never.click(function, controls, results, **DRAWING, **described, **more)
 
 
