@@ -14,7 +14,7 @@ from .parts import PRIVATE, Tab, album, any_look, button, buttons, hidden, roll_
 from .wiring import publish
 
 LIKE = "like "  # what a wish begins with that asks for faces like another one
-FIRST_WISHES = ("green hair", "light background")  # where these were measured
+FIRST_WISHES = ("blue hair", "light background")  # where these were measured
 
 
 def first_wish(phrases: list[str]) -> str:
