@@ -8,10 +8,26 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..explore import GRID
+from ..looks import best_look
 from ..models import ModelStore
-from ..studio import MAX_MOVE, Studio
+from ..studio import Studio
+from ..walks import MAX_MOVE
 from .answers import internal, refusing
-from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, roll_button, variety
+from .parts import (
+    PRIVATE,
+    Tab,
+    album,
+    any_look,
+    button,
+    buttons,
+    caption,
+    face,
+    go_on,
+    hidden,
+    look_choice,
+    roll_button,
+    variety,
+)
 from .seed import FIRST_FACE
 
 SLIDERS = 8
@@ -40,26 +56,27 @@ def explore_view(on: SimpleNamespace, picture: str) -> None:
     caption("explored", "Where you are")
 
 
-def explore_beginning(on: SimpleNamespace, start: str) -> None:
+def explore_beginning(on: SimpleNamespace, draw: Studio, start: str) -> None:
     """Where a walk begins, and where its face may go."""
     with gr.Row():
         with gr.Column(min_width=240):
             on.roll = roll_button("Random face")
             on.start = gr.Textbox(start, label="Start", info="A seed, a name or a face's code.", max_lines=1)
-            on.truncation = variety()
+            on.truncation = variety(draw.models)
         with gr.Column(min_width=240):
             label = "Or begin with a picture of a face"
             sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
             on.example = gr.Image(height=150, label=label, sources=sources, elem_id="example", buttons=[])
+            on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
-            (on.to_path,) = go_on("Interpolation")
+            on.to_path, on.more = go_on("Interpolation")
 
 
 def explore_tab(draw: Studio) -> Tab:
     on, start, sliders = SimpleNamespace(), str(FIRST_FACE), described(draw.models, "")
     with gr.Tab("Explore", id="explore") as on.tab:
-        explored, code = draw.explore(start)
+        explored, code = draw.explore(start, enlarge=best_look())
         with gr.Row(elem_id="walk"):
             with gr.Column(min_width=240, elem_id="walk-view", elem_classes="view"):
                 explore_view(on, explored)
@@ -67,8 +84,8 @@ def explore_tab(draw: Studio) -> Tab:
                 on.sliders = [gr.Slider(-MAX_MOVE, MAX_MOVE, 0, step=0.1, buttons=[], **props) for props in sliders]
             with gr.Column(min_width=240):
                 explore_map(on, draw, start)
-        explore_beginning(on, start)
-        on.steps, on.moves, on.code = hidden(), hidden(), hidden(code)
+        explore_beginning(on, draw, start)
+        on.steps, on.moves, on.code, on.any_look = hidden(), hidden(), hidden(code), any_look()
     return Tab(
         id="explore",
         draw=draw.explore,
@@ -76,10 +93,12 @@ def explore_tab(draw: Studio) -> Tab:
         results=[on.picture, on.code],
         parts=on,
         draw_on=[on.start.submit],
-        draw_after=[on.start, on.truncation, on.steps, on.moves],
+        draw_after=[on.start, on.truncation, on.steps, on.moves, on.enlarge],
         random="randomStart",
         randomised=[on.start, on.steps],
+        public={"enlarge": on.any_look},
         follow_up=(draw.neighbours, on.around, ["start", "truncation", "steps", "moves", "model"]),
+        added={"enlarge": on.enlarge},
     )
 
 
