@@ -17,7 +17,7 @@ from model import Generator, latents_from_seeds
 from model.directions import Directions
 from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
-from model.page.gate import TOO_LARGE
+from model.page.gate import GONE, TOO_LARGE
 from model.page.layout.interpolation import FIRST_PATH
 from model.page.layout.seed import FIRST_FACE
 
@@ -560,6 +560,60 @@ def test_steps_are_entries_of_the_history_and_typing_is_one(browser, served, gen
         expect(visit.tab.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
         visit.tab.go_back()
         visit.expect_seed(generator, FIRST_FACE)
+        visit.tab.wait_for_function("restored")
+        visit.tab.wait_for_timeout(2000)  # what is drawn after it does not write over it
+        visit.expect_address()
+        visit.tab.go_forward()
+        expect(visit.tab.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
+        visit.tab.go_forward()
+        visit.expect_seed(generator, 3)
+        visit.tab.wait_for_function("restored")
+        visit.tab.get_by_role("button", name="To Batch").click()  # the next step is a step again
+        visit.expect_address(tab="batch", first_seed=3, count=16, truncation=1)
+        visit.tab.go_back()
+        visit.expect_address(tab="seed", seed=3, truncation=1, enlarge="none")
+
+
+DOWNLOADS = [
+    ("?tab=seed&seed=4711", ["Download PNG"]),
+    ("?tab=batch&first_seed=4711&count=2", ["Download all (ZIP)"]),
+    ("?tab=interpolation&seeds=4711,4712&frames=2", ["Download MP4", "Download GIF", "Download"]),
+    ("?tab=explore&start=4711", ["Download PNG"]),
+]
+
+
+@pytest.mark.parametrize("query, names", DOWNLOADS)
+def test_a_download_whose_file_is_no_longer_kept_says_so_and_what_is_drawn_again_is_there(
+    browser, served, query, names
+):
+    with Visit(browser, served.url, "phone", query=query) as visit:
+        visit.tab.wait_for_load_state("networkidle")
+        visit.tab.wait_for_timeout(1500)  # what follows the opening is drawn, too
+        for file in Path(served.environment["GRADIO_TEMP_DIR"]).rglob("*4711*"):  # as the hourly sweep does
+            file.unlink()
+        for file in Path(served.environment["GRADIO_TEMP_DIR"]).rglob("explored.png"):
+            file.unlink()
+        downloads: list[object] = []
+        visit.tab.on("download", lambda download: downloads.append(download))
+        for name in names:
+            visit.tab.get_by_role("button", name=name, exact=True).click()
+            said = visit.tab.get_by_role("alert").filter(has_text=GONE)
+            expect(said).to_be_visible()
+            expect(said).to_have_count(0)  # nothing stays in the way
+        assert not downloads
+        visit.faults.clear()  # the browser's own lines on those
+        field = visit.tab.get_by_role("tabpanel").get_by_role("textbox").first
+        field.press("Enter")
+        visit.tab.wait_for_timeout(1500)
+        assert visit.download(names[0])[1]
+
+
+def test_a_download_that_the_page_does_not_answer_says_so(browser, served):
+    with Visit(browser, served.url, "desktop", query="?seed=4711") as visit:
+        visit.tab.route("**/file=*", lambda route: None if route.request.method == "HEAD" else route.continue_())
+        visit.tab.wait_for_load_state("networkidle")
+        visit.tab.get_by_role("button", name="Download PNG").click()
+        expect(visit.tab.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
 
 
 def test_a_name_is_shown_with_its_seed(browser, served, generator):

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from model.pictures import MAX_PIXELS
 from train.data.choice import HEAD, choose, format_of, kind_of, walk
-from train.errors import UserError
+from train.errors import UserError, printable
 
 MAX_FILE_BYTES = 4 * MAX_PIXELS  # as much as the largest picture needs when it is not compressed
 
@@ -43,7 +43,7 @@ class Source:
 
 def public_name(path: Path) -> str:
     """The last part of a path, whatever folder one is in; all that others may read of it."""
-    return os.path.basename(os.path.abspath(path)) or "pictures"
+    return printable(os.path.basename(os.path.abspath(path))) or "pictures"
 
 
 @contextmanager
@@ -117,6 +117,8 @@ def members_of(archive: zipfile.ZipFile, name: str, option: str) -> Source:
             return b""
 
     files, remarks = choose(there, head)
+    if (twice := sum(not member.is_dir() for member in archive.infolist()) - len(there)) > 0:
+        remarks.append(f"left aside as written over: {twice} members whose name comes again")
     members = [there[file] for file in files]
 
     def read(i: int) -> bytes:

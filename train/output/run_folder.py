@@ -39,13 +39,13 @@ def refuse_run(path: Path, option: str) -> None:
 
 
 def left_by_runs(names: Iterable[str]) -> set[str]:
-    """Those of ``names``, relative files with "/", that trainings among them left: grids, samples, weights."""
-    paths = [PurePosixPath(name) for name in names]
-    runs = {path.parent for path in paths if path.name == LOG}
+    """Those of ``names``, relative files, that trainings among them left: grids, samples, weights."""
+    paths = {name: PurePosixPath(name.replace("\\", "/")) for name in names}  # as some zips have it
+    runs = {path.parent for path in paths.values() if path.name == LOG}
     found = set()
-    for path in paths if runs else []:
+    for name, path in paths.items() if runs else ():
         for run in runs.intersection(path.parents):
             first = path.relative_to(run).parts[0]
             if first in FOLDERS or first in PICTURES:
-                found.add(str(path))
+                found.add(name)
     return found
