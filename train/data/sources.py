@@ -1,6 +1,7 @@
 """Folder or zip -> named bytes."""
 
 import os
+import re
 import threading
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from model.pictures import MAX_PIXELS
 from train.data.choice import HEAD, choose, format_of, kind_of, walk
 from train.errors import UserError, printable
+from train.output.run_folder import refuse_grids
 
 MAX_FILE_BYTES = 4 * MAX_PIXELS  # as much as the largest picture needs when it is not compressed
 
@@ -54,6 +56,9 @@ def open_path(path: Path, option: str) -> Iterator[Source]:
         UserError: nothing there, or neither a folder nor a whole zip.
     """
     path = path.expanduser()
+    if re.match("https?:/", str(path)):
+        raise UserError(option, f"'{path.name}' is to be fetched from an address; do that and give the folder or zip")
+    refuse_grids(path, option)
     if path.is_dir():
         yield open_folder(path, option)
         return
