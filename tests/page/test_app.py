@@ -34,6 +34,7 @@ from model.directions import Directions
 from model.hub import LoadError, load_generator
 from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
+from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES
 from model.page.projection import project
 
@@ -363,8 +364,14 @@ def test_the_api_is_documented_endpoints(client):
             assert f"{parameter['parameter_name']}: " in info["description"]
 
 
+@pytest.mark.parametrize("name", ["a, b", "x; y", "12 3", "1,2"])
+def test_a_name_that_would_be_several_faces_on_the_way_goes_there_as_its_seed(name):
+    assert add_key("63, 27", name)[1] == f"63, 27, {seed_of(name)}"
+    assert add_key("63, 27", " alice ")[1] == "63, 27,  alice " and add_key("63", "007")[1] == "63, 007"
+
+
 def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, generator):
-    request = urllib.request.Request(f"{page.url}/?seed=7", headers={"Accept-Encoding": "gzip"})
+    request = urllib.request.Request(f"{page.url}/?seed=8&seed=7", headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         packed = answer.read()
         assert answer.headers["Content-Encoding"] == "gzip" and len(packed) == int(answer.headers["Content-Length"])
@@ -469,6 +476,7 @@ HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
 from model.page.projection import project
+from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):

@@ -374,7 +374,10 @@ def test_interpolation_plays_at_once_and_downloads_as_gif_and_mp4(visit):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("query", ["?seed=42", "?tab=seed&seed=42&truncation=1.0", "?seed=42&__theme=dark"])
+@pytest.mark.parametrize(
+    "query",
+    ["?seed=42", "?tab=seed&seed=42&truncation=1.0", "?seed=42&__theme=dark", "?seed=7&seed=42&start=&model="],
+)
 def test_the_address_of_a_seed_restores_its_face(browser, served, generator, query, size):
     with Visit(browser, served.url, size, query=query) as visit:
         visit.expect_seed(generator, 42)
@@ -572,6 +575,18 @@ def test_steps_are_entries_of_the_history_and_typing_is_one(browser, served, gen
         visit.expect_address(tab="batch", first_seed=3, count=16, truncation=1)
         visit.tab.go_back()
         visit.expect_address(tab="seed", seed=3, truncation=1, enlarge="none")
+
+
+def test_going_back_twice_at_once_ends_where_the_address_is(browser, served, generator):
+    with Visit(browser, served.url, "desktop", query="?seed=4") as visit:
+        for seed in (5, 6, 7):
+            visit.field.fill(str(seed))
+            visit.expect_seed(generator, seed)
+            visit.expect_address(tab="seed", seed=seed, truncation=1, enlarge="none")
+            visit.tab.locator("h1").click()  # what is typed next is another step
+        visit.tab.evaluate("history.back(); setTimeout(() => history.back(), 100)")
+        visit.expect_address(tab="seed", seed=5, truncation=1, enlarge="none")
+        visit.expect_seed(generator, 5)
 
 
 DOWNLOADS = [

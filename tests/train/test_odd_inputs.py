@@ -22,6 +22,7 @@ from train.neighbours import main as neighbours
 from train.output import jsonl
 from train.output.run_folder import FILES, FOLDERS, make_output
 from train.output.weights_folder import save_weights
+from train.release.card import write_card
 from train.run.checkpoint import find_checkpoint, save_checkpoint
 from train.to_onnx import main as to_onnx
 
@@ -164,3 +165,12 @@ def test_lines_that_lack_a_number_are_left_out(tmp_path):
 def test_an_index_without_attributes_warns_of_nothing(trained, recwarn):
     write_index(trained / "weights", Generator.from_pretrained(trained / "weights"), [], 4)
     assert not recwarn.list
+
+
+def test_what_people_say_of_their_pictures_stays_one_sentence_of_the_card(trained):
+    weights = trained / "weights"
+    record = json.loads((weights / "training.json").read_text())
+    record["dataset"] = {"name": "faces", "provenance": "Drawn by us.\n# Heading\n---\nEnd"}
+    (weights / "training.json").write_text(json.dumps(record))
+    lines = write_card(weights).read_text().splitlines()
+    assert "Drawn by us. # Heading --- End." in lines and "# Heading" not in lines
