@@ -36,7 +36,9 @@ def is_whole(path: Path) -> bool:
         states = [file for file in path.glob("*.bin") if not zipfile.is_zipfile(file)]  # as PyTorch writes them
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(options, dict) and "loss" in options and not states
+    if not isinstance(options, dict) or "base_channels" in options:  # that is a generator's config.json
+        return False
+    return bool(options) and not states
 
 
 def checkpoints(folder: Path) -> list[Path]:
