@@ -1,5 +1,7 @@
-"""Why a model cannot be loaded, in one sentence."""
+"""Why a model cannot be loaded or uploaded, in one sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError
 
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
@@ -8,6 +10,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     HFValidationError,
     HTTPError,  # of the client's transport library, whichever that is
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -57,3 +60,36 @@ def _reason(error: Exception, public: bool, unreachable: str) -> str:
         if isinstance(error, kinds):
             return (reason or str(error)).replace("{unreachable}", unreachable)
     return f"{type(error).__name__} on reading it"
+
+
+class UploadError(ValueError):
+    """A model that could not be uploaded; the message is one sentence without its full stop."""
+
+
+@contextmanager
+def uploading(repo_id: str, branch: str | None = None) -> Iterator[None]:
+    """Turn what the client raises within it into an :class:`UploadError`."""
+    try:
+        yield
+    except HUB_ERRORS as error:
+        raise UploadError(f"'{repo_id}' could not be uploaded: {_obstacle(error, branch)}") from error
+
+
+def _obstacle(error: Exception, branch: str | None) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, RevisionNotFoundError):
+        return f"it has no '{branch}'; give a pull request that is open, or create_pr=True alone for a new one"
+    if isinstance(error, HFValidationError):
+        return "this is no id on the Hub, 'name/model' of letters, digits, '-', '_' and '.'"
+    if status == 401 and "Invalid credentials" in str(error):
+        return "the Hub does not accept this token; make a new one with write permission in its settings"
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such Hub model that the token opens; check the name, or leave out create_pr to make it"
+    if status == 401:
+        return "the Hub knows no token; set HF_TOKEN, or log in by 'hf auth login'"
+    if status == 403:
+        return "this token may not write there; take one that may, or offer it by create_pr=True"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE switches the Hub off; unset it"
+    message = str(getattr(error, "server_message", None) or error).strip().partition("\n")[0] or type(error).__name__
+    return f"the Hub answered with error {status} ({message})" if status else f"the connection broke off ({message})"

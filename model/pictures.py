@@ -41,6 +41,8 @@ def decode_picture(
             raise ValueError(f"{width}x{height} is more than {max_pixels:,} pixels")
         if min(width, height) * 4 < resolution:
             raise ValueError(f"{width}x{height} is too small for {resolution}x{resolution}")
+        if opened.mode == "F" or (opened.format == "TIFF" and opened.mode == "I"):
+            raise ValueError("its pixels have 32 bits, whose black and white nobody tells; save it in 8 or 16 bits")
         deep = opened.format == "PNG" and any("16B" in str(tile[3]) for tile in opened.tile)
         opened.load()
         whole: Image.Image = opened
@@ -69,8 +71,12 @@ def upright(image: Image.Image) -> Image.Image:
 def to_srgb(image: Image.Image) -> Image.Image:
     """The colours that an embedded ICC profile means, as sRGB; without a profile, or with a broken one, as they are."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "CMYK"):
         return image
+    if image.mode in ("P", "PA"):  # a palette's colours are meant alike
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    alpha = image.getchannel("A") if image.mode == "LA" else None
+    image = image.convert("L") if alpha is not None else image
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(own).lower():
@@ -84,6 +90,8 @@ def to_srgb(image: Image.Image) -> Image.Image:
     if key is not None:  # one colour is transparent, by its number before the conversion
         converted.info.pop("transparency", None)
         converted.putalpha(image.convert("RGBA").getchannel("A"))
+    if alpha is not None:
+        converted.putalpha(alpha)
     return converted
 
 

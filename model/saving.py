@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -15,6 +16,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
 from .card import is_short, short_card
+from .errors import uploading
 from .sampling import image_grid, interpolate, latents_from_seeds
 from .wheel import PACKAGE, WHEELS, make_wheel, wheel_name
 
@@ -92,6 +94,7 @@ class SavedOnHub(PyTorchModelHubMixin):
         private: bool | None = None,
         token: str | None = None,
         branch: str | None = None,
+        revision: str | None = None,
         create_pr: bool | None = None,
         allow_patterns: list[str] | str | None = None,
         ignore_patterns: list[str] | str | None = None,
@@ -109,7 +112,8 @@ class SavedOnHub(PyTorchModelHubMixin):
             private: make a new repository private.
             token: default is HF_TOKEN or the login of ``hf auth login``.
             branch: default is main; made where it is missing.
-            create_pr: open a pull request instead; its card, which loads from it, is a second commit.
+            revision: another name of ``branch``, that of :meth:`from_pretrained`.
+            create_pr: open a pull request to main instead; its card, which loads from it, is a second commit.
             allow_patterns: upload files that match these alone.
             ignore_patterns: do not upload files that match these.
             delete_patterns: delete files that match these there, too.
@@ -117,33 +121,64 @@ class SavedOnHub(PyTorchModelHubMixin):
 
         Returns:
             The address of the commit.
+
+        Raises:
+            UploadError: the repository, the branch or the token is none, or the Hub cannot be reached; one sentence. A
+                ValueError.
+            ValueError: an argument cannot be.
         """
-        branch = branch or None
+        branch = branch_of(branch, revision, bool(create_pr))
         api = HfApi(token=token)
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if branch and not create_pr and not branch.startswith("refs/"):
-            api.create_branch(repo_id, branch=branch, exist_ok=True)
-        card = {"revision": None if create_pr or branch == "main" else branch} | (model_card_kwargs or {})
+        repo_id = prepare(api, repo_id, private, branch)
+        card = {"revision": branch} | (model_card_kwargs or {})
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, config=config, repo_id=repo_id, model_card_kwargs=card)
-            kept, gone = kept_and_gone(api, repo_id, branch, Path(folder))
-            left = [*as_list(ignore_patterns), *[CARD] * kept]
-            patterns: dict[str, Any] = {"allow_patterns": allow_patterns, "ignore_patterns": left}
-            where: dict[str, Any] = {"repo_id": repo_id, "revision": branch, "create_pr": create_pr}
-            gone += as_list(delete_patterns)
-            what: dict[str, Any] = {"folder_path": folder, "delete_patterns": gone, **patterns}
-            commit: CommitInfo = api.upload_folder(commit_message=commit_message, **where, **what)
+            with uploading(repo_id, branch):
+                kept, gone = kept_and_gone(api, repo_id, branch, Path(folder))
+                left = [*as_list(ignore_patterns), *[CARD] * kept]
+                patterns: dict[str, Any] = {"allow_patterns": allow_patterns, "ignore_patterns": left}
+                where: dict[str, Any] = {"repo_id": repo_id, "revision": branch, "create_pr": create_pr}
+                what = {"folder_path": folder, "delete_patterns": gone + as_list(delete_patterns), **patterns}
+                commit: CommitInfo = api.upload_folder(commit_message=commit_message, **where, **what)
         if commit.pr_revision and list(filter_repo_objects([CARD], **patterns)):  # only now it is known where it lies
             card = {"repo_id": repo_id, "revision": commit.pr_revision} | (model_card_kwargs or {})
             replace_card(api, repo_id, commit.pr_revision, self.generate_model_card(**card))
         return commit
 
 
+def branch_of(branch: str | None, revision: str | None, create_pr: bool) -> str | None:
+    """The branch to upload to, None for main; ValueError, one sentence, if it cannot be one."""
+    if branch and revision and branch != revision:
+        raise ValueError(f"revision: '{revision}' is not the branch '{branch}'; give one of them")
+    option, name = "branch" if branch else "revision", branch or revision
+    if not name or name == "main":
+        return None
+    if create_pr:
+        raise ValueError(f"{option}: a pull request goes to the main branch, not to '{name}'; leave out one of them")
+    if re.fullmatch("[0-9a-f]{40}", name):
+        raise ValueError(f"{option}: '{name}' is a commit, which cannot be added to; give a branch")
+    return name
+
+
+def prepare(api: HfApi, repo_id: str, private: bool | None, branch: str | None) -> str:
+    """The full id of a repository that is there, with its branch; UploadError where that fails."""
+    if not isinstance(repo_id, str):
+        raise ValueError(f"repo_id: {repo_id!r:.40} is not the id of a model on the Hub")
+    with uploading(repo_id, branch):
+        if (branch or "").startswith("refs/"):  # a pull request, which is there or not
+            return str(api.model_info(repo_id, revision=branch).id)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if branch:
+            api.create_branch(repo_id, branch=branch, exist_ok=True)
+    return repo_id
+
+
 def replace_card(api: HfApi, repo_id: str, pull_request: str, card: ModelCard) -> None:
     """Put a card that loads from a pull request into it."""
     options: dict[str, Any] = {"path_in_repo": CARD, "repo_id": repo_id, "revision": pull_request}
     message = "The card loads from this pull request"
-    api.upload_file(path_or_fileobj=str(card).encode(), commit_message=message, **options)
+    with uploading(repo_id):
+        api.upload_file(path_or_fileobj=str(card).encode(), commit_message=message, **options)
 
 
 def belongs(name: str, names: tuple[str, ...]) -> bool:

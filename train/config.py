@@ -42,6 +42,9 @@ PRESETS: dict[str, dict] = {
 }  # fmt: skip
 
 
+NEVER = ("log_kimg", "sample_kimg", "checkpointing_kimg", "metric_kimg", "warn_kimg")  # these may be "inf"
+
+
 @dataclass(kw_only=True)
 class TrainConfig:
     """Everything that decides a training run; counts of progress are in images (kimg = 1000 images)."""
@@ -197,17 +200,23 @@ class TrainConfig:
             value, meta = getattr(self, field.name), field.metadata
             if value is None:
                 continue
-            if value == "":
+            if isinstance(value, str) and not value.strip():
                 found.append(f"--{field.name}: it is empty; give a value, or leave the option out")
                 continue
             if meta["choices"] and value not in meta["choices"]:
                 found.append(f"--{field.name}: '{value}' is not one of {', '.join(map(str, meta['choices']))}")
             low, high = meta["low"], meta["high"]
+            endless = field.name in NEVER and value == math.inf
+            if isinstance(value, float) and not math.isfinite(value) and not endless:
+                found.append(f"--{field.name}: {value} is not a number that can be worked with; give a finite one")
+                continue
             if (low is not None and not value >= low) or (high is not None and not value <= high):
                 bounds = f"at least {low}" if high is None else f"from {low} to {high}"
                 found.append(f"--{field.name}: {value} is not {bounds}")
         if (self.train_data_dir is None) == (self.dataset_name is None):
             found.append("--train_data_dir: give either a folder or zip of pictures here or --dataset_name, not both")
+        if self.image_column and not self.dataset_name:
+            found.append("--image_column: that is a column of --dataset_name, and a folder or zip has none")
         if self.push_to_hub and not self.hub_model_id:
             found.append("--push_to_hub: give the repository as --hub_model_id name/model")
         if self.report_to not in ("none", "") and importlib.util.find_spec(self.report_to) is None:

@@ -45,7 +45,8 @@ def write_index(folder: Path, generator: Generator, kept: list[Attribute], count
     values = torch.cat(
         [measure(generator, latents_from_seeds(some, generator.latent_dim))[:, columns] for some in lots]
     )
-    values = (values - values.mean(0)) / values.std(0).clamp_min(1e-6)  # (count, K)
+    if kept:
+        values = (values - values.mean(0)) / values.std(0).clamp_min(1e-6)  # (count, K)
     words = [{key: getattr(attribute, key) for key in ("label", "low", "high")} for attribute in kept]
     metadata = {"weights": weights_digest(folder), "attributes": json.dumps(words)}
     write_bytes(to_safetensors({"values": values.half()}, metadata), folder / FACES)

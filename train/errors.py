@@ -3,6 +3,7 @@
 Each sentence names the option or the file at fault, the true cause, and what to do. ``Raises: UserError`` means this.
 """
 
+import io
 import os
 import sys
 from argparse import ArgumentParser
@@ -30,12 +31,20 @@ class UserError(Exception):
         self.exit_code, self.every_process = exit_code, every_process
 
 
+def printable(name: str) -> str:
+    """A file's name as it can be shown and written: what is no character, or moves the cursor, by its code."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def run(command: Callable[[], int | None], program: str | ArgumentParser, quiet: bool = False) -> int:
     """Call ``command`` and return its exit code, where None is 0; print its UserError as "program: error" and return 2.
 
     A parser as ``program`` prints its usage first and exits. ``quiet`` leaves the printing to another process. Where
     nobody reads what is printed any more, as after "| head", that ends the program as it ends others.
     """
+    for stream in (sys.stdout, sys.stderr):  # in a terminal of few letters a foreign name is shown by its codes
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command() or 0
         sys.stdout.flush()

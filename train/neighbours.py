@@ -51,10 +51,15 @@ def pairs(weights: str, data: str, extractor: Extractor, count: int, cache_dir: 
 def work(args: argparse.Namespace) -> None:
     if args.count < 1:
         raise UserError("--count", f"{args.count} is not at least 1")
-    if args.output.suffix != ".png" or not args.output.resolve().parent.is_dir():
+    is_png = args.output.suffix.lower() == ".png" and not args.output.is_dir()
+    if not is_png or not args.output.resolve().parent.is_dir():
         raise UserError("--output", f"'{args.output}' is not a .png in a folder that exists")
     extractor = load_extractor(args.feature_extractor)
-    save_image(pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir), args.output)
+    picture = pairs(args.weights, args.train_data_dir, extractor, args.count, args.cache_dir)
+    try:
+        save_image(picture, args.output)
+    except OSError as error:
+        raise UserError("--output", f"'{args.output}' cannot be written: {error.strerror or error}") from None
     print(f"wrote '{args.output}'")
 
 

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from ..hub import LoadError
 from ..names import seed_of
 from ..sampling import MAX_TRUNCATION, interpolate, latents_from_seeds
 from ..sharp import SharpUnavailable
-from .calls import BadRequest
+from .calls import BadRequest, parameters
 from .checks import MAX_NAME, as_sentence
 from .explore import code_to_latent
 from .models import LoadedModel, ModelStore
@@ -104,7 +103,7 @@ def people(text: str, latent_dim: int, low: int, high: int) -> tuple[Person, ...
 def options(query: str, allowed: Sequence[str]) -> dict[str, str]:
     """The parameters of an address, each of which is known and given once."""
     found: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=20):
+    for name, value in parameters(query, 20):
         if name not in allowed:
             raise BadRequest(f"There is no parameter '{name:.40}' here; there are {', '.join(allowed)}.")
         if name in found:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from .cache import FileCache
 
@@ -22,6 +23,14 @@ class BadRequest(ValueError):
     def __init__(self, sentence: str, status: int = 400) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+def parameters(query: str, most: int) -> list[tuple[str, str]]:
+    """What an address says behind its question mark; BadRequest for more than ``most`` parameters."""
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=most)
+    except ValueError:
+        raise BadRequest(f"An address may have at most {most} parameters here.") from None
 
 
 @dataclass(frozen=True)

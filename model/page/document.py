@@ -88,7 +88,7 @@ class Document:
                 return
             headers = [(key, value) for key, value in started["headers"] if key.lower() != b"content-length"]
             if started["status"] == 200:
-                face = await asyncio.to_thread(self.face, {key: values[0] for key, values in query.items()})
+                face = await asyncio.to_thread(self.face, {key: values[-1] for key, values in query.items()})
                 body = rewritten(body.decode(), face).encode()
             await send({**started, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
             await send({"type": "http.response.body", "body": body})

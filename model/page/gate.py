@@ -9,7 +9,7 @@ import logging
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -17,7 +17,7 @@ from . import calls
 from .audience import Audience
 from .bodies import Message, Receive, Scope, Send, bounded, content_length, read, replay
 from .cache import FileCache
-from .calls import BadRequest, Endpoints
+from .calls import BadRequest, Endpoints, parameters
 
 MAX_JSON_BYTES = 2**16
 MAX_UPLOAD_BYTES = 17 * 10**6  # one picture of 16 MB and the form around it
@@ -190,7 +190,7 @@ class Gate:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """The page itself, without what Gradio would read from a file of its own."""
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        query = parameters(scope["query_string"].decode("latin-1"), 100)
         if any(key == "deep_link" for key, _ in query):
             scope = {**scope, "query_string": urlencode([(k, v) for k, v in query if k != "deep_link"]).encode()}
         await asyncio.to_thread(self.files.sweep)
@@ -226,8 +226,7 @@ class Gate:
         """An answer that someone waits for."""
         who = match.groupdict().get("event")
         if who is None:
-            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10)
-            who = query.get("session_hash", [""])[0]
+            who = dict(parameters(scope["query_string"].decode("latin-1"), 10)).get("session_hash", "")
             if not calls.SESSION.fullmatch(who):
                 raise BadRequest("session_hash must be 1 to 64 letters and digits.")
         if self.audience.total() >= MAX_STREAMS:

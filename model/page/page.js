@@ -14,8 +14,9 @@ const drawn = (tab, keys, values) => { // another model draws in all tabs; the a
 };
 
 // What a person does is one step, however often and in however many parts the page follows it; so is what is typed or
-// dragged in one go.
+// dragged in one go. Going back or forth is an action that has its step already: what is drawn for it is not written.
 let action = 0, stepped = 0, typing = false; // the last action, the last one that has its step, and whether it goes on
+let returned = -1; // the last one that went back or forth
 const act = () => {
   action += 1;
   typing = false;
@@ -25,15 +26,20 @@ document.addEventListener("input", () => {
   typing = true;
 }, true);
 document.addEventListener("click", ({ target }) => target.matches?.("input, textarea") || act(), true);
+document.addEventListener("drop", act, true);
 document.addEventListener("keydown", ({ key }) => key === "Enter" && act(), true);
 
 const step = (query, goesOn) => {
   const number = (history.state?.step ?? 0) + Number(!goesOn);
   history[goesOn ? "replaceState" : "pushState"]({ ...history.state, step: number }, "", `?${query}`);
   stepped = action;
+  tell(`${query}`);
+};
+const tell = (queryString) => {
+  if (window.parent !== window) window.parent.postMessage({ queryString }, "https://huggingface.co");
 };
 const remember = (tab, keys, values) => {
-  if (!restored || values.includes(null) || values[0] === "") return; // an empty field is no address
+  if (!restored || action === returned || values.includes(null) || values[0] === "") return; // empty: no address
   const query = new URLSearchParams({ tab });
   const theme = new URLSearchParams(location.search).get("__theme");
   if (theme) query.set("__theme", theme);
@@ -42,7 +48,6 @@ const remember = (tab, keys, values) => {
   });
   if (`?${query}` === location.search) return;
   step(query, action === stepped);
-  if (window.parent !== window) window.parent.postMessage({ queryString: `${query}` }, "https://huggingface.co");
 };
 
 // Back, forth, or to an address of this page, without loading it again.
@@ -60,7 +65,11 @@ const go = (address) => {
   travel();
 };
 const arrived = () => { restored = true; };
-addEventListener("popstate", travel);
+addEventListener("popstate", () => {
+  travel();
+  returned = action;
+  tell(location.search.slice(1));
+});
 
 // Controls that change together, as when an address is opened, change one after the other: what is drawn then is drawn
 // once, with the values of all. The number is new when there is something to draw; an address has been drawn already.
@@ -90,13 +99,16 @@ const later = (label) => () => new Promise((done) => setTimeout(done, 2000, labe
 
 // A file is saved if it is still there, and else that is said.
 const say = (sentence) => {
+  document.querySelector(".said")?.remove(); // the last one counts
   const note = Object.assign(document.createElement("p"), { className: "said", textContent: sentence });
   note.setAttribute("role", "alert");
   document.body.append(note);
   setTimeout(() => note.remove(), 6000);
 };
+const patience = 10_000; // milliseconds until a page that is silent counts as one that does not answer
 const save = async (link) => {
-  const answer = await fetch(link.href, { method: "HEAD", cache: "no-store" }).catch(() => null);
+  const asked = { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(patience) };
+  const answer = await fetch(link.href, asked).catch(() => null);
   if (answer?.ok) Object.assign(document.createElement("a"), { href: link.href, download: link.download }).click();
   else say(answer?.status === 404 ? "This file is no longer kept; draw it again." : "The page does not answer; try again.");
 };

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import Hub
+from hub_server import Hub, Repo
 from huggingface_hub import ModelCard, constants
 from PIL import Image
 
 from model import Generator, image_grid
+from model.errors import UploadError
 from model.wheel import wheel_name
 from train.release.card import write_card
 
@@ -122,6 +123,44 @@ def test_the_card_of_a_pull_request_loads_from_it(hub, weights, others):
     push(others, create_pr=True, ignore_patterns="README.md")  # without its card
     assert "revision=" not in repo.files("refs/pr/2")["README.md"].decode()
     assert "refs/" not in repo.files()["README.md"].decode()
+
+
+PULL = "a pull request goes to the main branch, not to 'v2'; leave out one of them"
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"branch": "v2", "create_pr": True}, f"branch: {PULL}"),
+        ({"revision": "v2", "create_pr": True}, f"revision: {PULL}"),
+        ({"branch": "refs/pr/9"}, "'me/faces' could not be uploaded: it has no 'refs/pr/9'; give a pull request that"),
+        ({"branch": "v2", "revision": "v3"}, "revision: 'v3' is not the branch 'v2'; give one of them"),
+        ({"revision": "a" * 40}, "revision: 'aaaa*' is a commit, which cannot be added to; give a branch"),
+        ({"repo_id": "me faces"}, "'me faces' could not be uploaded: this is no id on the Hub, 'name/model'"),
+        ({"repo_id": "you/new"}, "'you/new' could not be uploaded: this token may not write there"),
+        ({"token": "hf_no"}, "'me/faces' could not be uploaded: the Hub does not accept this token; make a new one"),
+        ({"repo_id": "me/gone", "branch": "refs/pr/1"}, "'me/gone' could not be uploaded: there is no such Hub model"),
+        ({"repo_id": None}, "repo_id: None is not the id of a model on the Hub"),
+    ],
+)
+def test_an_upload_that_cannot_be_is_one_sentence_and_makes_nothing(hub, weights, options, sentence):
+    hub.repos["me/faces"] = Repo(private=False)
+    hub.repos["me/faces"].commit("main", {".gitattributes": b""}, "initial commit")
+    options = {"repo_id": "me/faces", "token": "hf_me"} | options
+    with pytest.raises(ValueError, match=sentence) as caught:
+        Generator.from_pretrained(weights).push_to_hub(**options)
+    assert "\n" not in str(caught.value) and "hf_" not in str(caught.value)
+    assert list(hub.repos) == ["me/faces"] and list(hub.repos["me/faces"].refs) == ["main"]
+
+
+def test_an_upload_that_the_hub_breaks_off_is_one_sentence(hub, weights):
+    push(weights)
+    hub.left = 3
+    with pytest.raises(UploadError, match="'me/faces' could not be uploaded: the Hub answered with error 418"):
+        push(weights, revision="v2")
+    hub.left = None
+    push(weights, revision="v2")
+    assert "model.safetensors" in hub.repos["me/faces"].files("v2")
 
 
 def test_a_full_card_stays_and_nothing_of_other_weights_does(hub, weights, others):

@@ -36,6 +36,7 @@ from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.layout.page import naming
 from model.page.layout.parts import variety, variety_words
+from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES, ModelStore, open_models
 from model.page.projection import project
 from model.sharp import sharpen
@@ -415,8 +416,14 @@ def test_the_api_is_documented_endpoints(client):
                 assert parameter["parameter_default"] == "none"
 
 
+@pytest.mark.parametrize("name", ["a, b", "x; y", "12 3", "1,2"])
+def test_a_name_that_would_be_several_faces_on_the_way_goes_there_as_its_seed(name):
+    assert add_key("63, 27", name)[1] == f"63, 27, {seed_of(name)}"
+    assert add_key("63, 27", " alice ")[1] == "63, 27,  alice " and add_key("63", "007")[1] == "63, 007"
+
+
 def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, generator):
-    request = urllib.request.Request(f"{page.url}/?seed=7", headers={"Accept-Encoding": "gzip"})
+    request = urllib.request.Request(f"{page.url}/?seed=8&seed=7", headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         packed = answer.read()
         assert answer.headers["Content-Encoding"] == "gzip" and len(packed) == int(answer.headers["Content-Length"])
@@ -534,6 +541,7 @@ HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
 from model.page.projection import project
+from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):

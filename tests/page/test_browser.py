@@ -18,7 +18,7 @@ from model import Generator, latents_from_seeds
 from model.directions import Directions
 from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
-from model.page.gate import TOO_LARGE
+from model.page.gate import GONE, TOO_LARGE
 from model.page.layout.interpolation import FIRST_PATH
 from model.page.layout.seed import FIRST_FACE
 from model.sharp import sharpen
@@ -410,7 +410,10 @@ def test_interpolation_plays_at_once_and_downloads_as_gif_and_mp4(visit):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("query", ["?seed=42", "?tab=seed&seed=42&truncation=1.0", "?seed=42&__theme=dark"])
+@pytest.mark.parametrize(
+    "query",
+    ["?seed=42", "?tab=seed&seed=42&truncation=1.0", "?seed=42&__theme=dark", "?seed=7&seed=42&start=&model="],
+)
 def test_the_address_of_a_seed_restores_its_face(browser, served, generator, query, size):
     with Visit(browser, served.url, size, query=query) as visit:
         visit.expect_seed(generator, 42)
@@ -598,6 +601,72 @@ def test_steps_are_entries_of_the_history_and_typing_is_one(browser, served, gen
         expect(visit.tab.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
         visit.tab.go_back()
         visit.expect_seed(generator, FIRST_FACE)
+        visit.tab.wait_for_function("restored")
+        visit.tab.wait_for_timeout(2000)  # what is drawn after it does not write over it
+        visit.expect_address()
+        visit.tab.go_forward()
+        expect(visit.tab.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
+        visit.tab.go_forward()
+        visit.expect_seed(generator, 3)
+        visit.tab.wait_for_function("restored")
+        visit.tab.get_by_role("button", name="To Batch").click()  # the next step is a step again
+        visit.expect_address(tab="batch", first_seed=3, count=16, truncation=1)
+        visit.tab.go_back()
+        visit.expect_address(tab="seed", seed=3, truncation=1, enlarge="none")
+
+
+def test_going_back_twice_at_once_ends_where_the_address_is(browser, served, generator):
+    with Visit(browser, served.url, "desktop", query="?seed=4") as visit:
+        for seed in (5, 6, 7):
+            visit.field.fill(str(seed))
+            visit.expect_seed(generator, seed)
+            visit.expect_address(tab="seed", seed=seed, truncation=1, enlarge="none")
+            visit.tab.locator("h1").click()  # what is typed next is another step
+        visit.tab.evaluate("history.back(); setTimeout(() => history.back(), 100)")
+        visit.expect_address(tab="seed", seed=5, truncation=1, enlarge="none")
+        visit.expect_seed(generator, 5)
+
+
+DOWNLOADS = [
+    ("?tab=seed&seed=4711", ["Download PNG"]),
+    ("?tab=batch&first_seed=4711&count=2", ["Download all (ZIP)"]),
+    ("?tab=interpolation&seeds=4711,4712&frames=2", ["Download MP4", "Download GIF", "Download"]),
+    ("?tab=explore&start=4711", ["Download PNG"]),
+]
+
+
+@pytest.mark.parametrize("query, names", DOWNLOADS)
+def test_a_download_whose_file_is_no_longer_kept_says_so_and_what_is_drawn_again_is_there(
+    browser, served, query, names
+):
+    with Visit(browser, served.url, "phone", query=query) as visit:
+        visit.tab.wait_for_load_state("networkidle")
+        visit.tab.wait_for_timeout(1500)  # what follows the opening is drawn, too
+        for file in Path(served.environment["GRADIO_TEMP_DIR"]).rglob("*4711*"):  # as the hourly sweep does
+            file.unlink()
+        for file in Path(served.environment["GRADIO_TEMP_DIR"]).rglob("explored.png"):
+            file.unlink()
+        downloads: list[object] = []
+        visit.tab.on("download", lambda download: downloads.append(download))
+        for name in names:
+            visit.tab.get_by_role("button", name=name, exact=True).click()
+            said = visit.tab.get_by_role("alert").filter(has_text=GONE)
+            expect(said).to_be_visible()
+            expect(said).to_have_count(0)  # nothing stays in the way
+        assert not downloads
+        visit.faults.clear()  # the browser's own lines on those
+        field = visit.tab.get_by_role("tabpanel").get_by_role("textbox").first
+        field.press("Enter")
+        visit.tab.wait_for_timeout(1500)
+        assert visit.download(names[0])[1]
+
+
+def test_a_download_that_the_page_does_not_answer_says_so(browser, served):
+    with Visit(browser, served.url, "desktop", query="?seed=4711") as visit:
+        visit.tab.route("**/file=*", lambda route: None if route.request.method == "HEAD" else route.continue_())
+        visit.tab.wait_for_load_state("networkidle")
+        visit.tab.get_by_role("button", name="Download PNG").click()
+        expect(visit.tab.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
 
 
 def test_a_name_is_shown_with_its_seed(browser, served, generator):

@@ -194,6 +194,13 @@ def test_every_answer_has_safe_headers(page):
         assert "object-src 'none'" in headers["content-security-policy"], path
 
 
+@pytest.mark.parametrize("path, most", [("/", 100), ("/gradio_api/queue/data", 10), ("/face/7.png", 20)])
+def test_an_address_with_too_many_parameters_is_refused_in_a_sentence(page, path, most):
+    query = "&".join(f"a{i}=1" for i in range(most + 1))
+    status, _, answer = ask(page.url, "GET", f"{path}?{query}")
+    assert status == 400 and f"An address may have at most {most} parameters here." in answer.decode()
+
+
 # 4. Icons, and 5. what acts with the owner's token.
 
 

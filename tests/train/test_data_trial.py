@@ -4,6 +4,8 @@ import io
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import time
 import warnings
 import zipfile
@@ -17,6 +19,9 @@ from PIL import Image, ImageCms
 from train.config import TrainConfig
 from train.data.dataset import decode_picture, prepare, prepare_hub
 from train.errors import UserError
+from train.run.record import skipped_files
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def picture(seed: int) -> Image.Image:
@@ -303,20 +308,21 @@ def test_the_empty_alpha_of_a_bitmap_is_ignored(alpha, seen):
     assert Image.open(io.BytesIO(data)).mode == "RGBA" and pixels(data)[0] == seen
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P"])
 def test_an_embedded_profile_is_converted_to_srgb(mode):
     """A linear profile: 0.5 of the light is 188 of 255 in sRGB. Broken and sRGB profiles change nothing."""
-    image = Image.new("RGB", (16, 16), (128, 128, 128)).convert(mode)
+    image = Image.new("RGB", (16, 16), (128, 128, 128))
+    image = image.quantize(2) if mode == "P" else image.convert(mode)
 
     def drawn(profile: bytes) -> int:
         buffer = io.BytesIO()
         image.save(buffer, "PNG", icc_profile=profile)
         return pixels(buffer.getvalue())[0][1]
 
-    linear = linear_profile(gray=mode == "L")
+    linear = linear_profile(gray=mode in ("L", "LA"))
     assert abs(drawn(linear) - 188) <= 1
     assert drawn(b"broken") == drawn(linear[:200]) == 128
-    if mode != "L":
+    if mode not in ("L", "LA"):
         assert drawn(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()) == 128
 
 
@@ -354,3 +360,63 @@ def test_what_a_killed_decoding_left_is_swept(folder, cache):
     os.utime(old, (time.time() - 7200,) * 2)
     prepare(folder, resolution=16, cache_dir=cache)
     assert not old.exists() and fresh.exists()
+
+
+def test_names_of_no_letters_are_shown_and_written_by_their_codes(folder, cache):
+    """A name that is no UTF-8 cannot be printed, and one with control characters moves the cursor of a terminal."""
+    for name in (b"b\xff.png", b"line\n\x1b[31m.png"):
+        (Path(os.fsdecode(os.fsencode(folder) + b"/" + name))).write_bytes(b"no picture")
+    shutil.copy(folder / "good.png", os.fsdecode(os.fsencode(folder) + b"/c\xfe.png"))
+    found = prepare(folder, resolution=16, cache_dir=cache)
+    assert (len(found), found.duplicates, len(found.unreadable)) == (1, 1, 2)
+    lines = skipped_files(found).encode().decode().splitlines()
+    assert sorted(lines) == [
+        r"b\udcff.png: not an image",
+        r"good.png: the same picture as c\udcfe.png",
+        r"line\n\x1b[31m.png: not an image",
+    ]
+    odd = folder.rename(os.fsdecode(os.fsencode(folder) + b"\xff"))
+    assert prepare(odd, resolution=16, cache_dir=cache).name == r"faces\udcff"
+
+
+def test_a_foreign_name_ends_no_command(tmp_path):
+    """In a terminal of ASCII, or with bytes in it that are no text, it is printed by its codes."""
+    code = "from train.errors import run; run(lambda: print('\u3042 \\udcff'), 'x')"
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u3042 \\udcff\n", "")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pixels_of_32_bits_are_left_aside_not_drawn_black(folder, cache, kind):
+    Image.fromarray(np.full((16, 16), 200, dtype=kind)).save(folder / "deep.tif")
+    found = prepare(folder, resolution=16, cache_dir=cache)
+    assert len(found) == 1 and "save it in 8 or 16 bits" in dict(found.unreadable)["deep.tif"]
+
+
+def test_what_is_no_file_is_counted_and_a_broken_link_names_no_path(folder, cache):
+    os.mkfifo(folder / "pipe.png")
+    os.symlink("/dev/zero", folder / "device.png")
+    os.symlink(folder.parent / "gone.png", folder / "link.png")
+    found = prepare(folder, resolution=16, cache_dir=cache)
+    assert found.unreadable == [("link.png", "No such file or directory")]
+    assert found.remarks == ["left aside as no files: 2 pipes, devices or the like"]
+
+
+def test_a_zip_with_backslashes_or_a_name_twice(tmp_path, cache):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = [
+            "a\\x.png",
+            "a\\x.png",
+            "@eaDir\\y.png",
+            "a\\.hidden\\z.png",
+            "run\\metrics.jsonl",
+            "run\\samples\\1.png",
+        ]
+        for i, name in enumerate(names):
+            archive.writestr(name, encoded(i) if name.endswith("png") else "{}")
+    found = prepare(tmp_path / "faces.zip", resolution=16, cache_dir=cache)
+    assert len(found) == found.found == 1
+    assert "left aside as the work of a training: 1 pictures" in found.remarks
+    assert "left aside as written over: 1 members whose name comes again" in found.remarks

@@ -32,7 +32,7 @@ OTHER_KINDS = {
 
 def is_hidden(name: str) -> bool:
     """Whether a path or one of its folders is hidden, or belongs to the system."""
-    parts = PurePosixPath(name).parts
+    parts = PurePosixPath(name.replace("\\", "/")).parts  # some zips made by Windows have \ between folders
     return any(p.lower() in SYSTEM_FOLDERS or (p.startswith(".") and p not in (".", "..")) for p in parts)
 
 
@@ -108,6 +108,7 @@ def walk(folder: Path) -> tuple[list[str], list[str]]:
     names: list[str] = []
     remarks: list[str] = []
     seen = set()
+    strange = 0
 
     def unreadable(error: OSError) -> None:
         place = os.path.relpath(str(error.filename), folder)
@@ -126,4 +127,8 @@ def walk(folder: Path) -> tuple[list[str], list[str]]:
             path = os.path.join(place, file)
             if os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path)):  # no pipes or devices
                 names.append(Path(inside, file).as_posix())
+            else:
+                strange += 1
+    if strange:
+        remarks.append(f"left aside as no files: {strange} pipes, devices or the like")
     return names, remarks

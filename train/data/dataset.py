@@ -25,7 +25,7 @@ from model.pictures import decode_picture
 from train.data.choice import HEAD, SUFFIXES, format_of, kind_of, readable_formats
 from train.data.hub import open_hub
 from train.data.sources import Source, open_path
-from train.errors import UserError
+from train.errors import UserError, printable
 from train.output.files import atomic_file, remove_leftovers, write_text
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def find_or_decode(
 ) -> ImageSet:
     """Find the source in the cache, or decode it into the cache and open that."""
     if not source.files:
-        looked = f"looked for {', '.join(SUFFIXES)} and into files of other names"
+        looked = f"looked for {', '.join(SUFFIXES)} and into files of other names, but for hidden ones"
         why = "".join(f"; {remark}" for remark in source.remarks)
         raise UserError(source.option, f"no images in '{source.name}' ({looked}){why}")
     folder = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
@@ -172,13 +172,13 @@ def named_warnings() -> Iterator[None]:
     found: list[str] = []
 
     def note(message: Warning | str, *place: object, **more: object) -> None:
-        found.append(f"warning: {getattr(CURRENT, 'file', 'a file')}: {' '.join(str(message).split())}")
+        found.append(f"warning: {printable(getattr(CURRENT, 'file', 'a file'))}: {' '.join(str(message).split())}")
 
     with warnings.catch_warnings():  # of the whole process: no other thread works meanwhile
         warnings.simplefilter("always")
         warnings.showwarning = note
         yield
-    for line in found[:WARNINGS]:
+    for line in sorted(found)[:WARNINGS]:  # in whatever order the threads met them
         print(line, file=sys.stderr)
     if len(found) > WARNINGS:
         print(f"warning: and {len(found) - WARNINGS} more of these", file=sys.stderr)
@@ -192,6 +192,8 @@ def decode(source: Source, i: int, resolution: int) -> np.ndarray | str:
         return decode_picture(data, resolution, formats=readable_formats())
     except UnidentifiedImageError:
         reason = kind_of(data)
+    except OSError as error:  # without its number and its path, which is private
+        reason = error.strerror or str(error) or type(error).__name__
     except Exception as error:  # a broken file can raise almost anything; it is named, counted and skipped
         reason = str(error) or type(error).__name__
     suffix, kind = PurePosixPath(source.files[i]).suffix.lower(), format_of(data[:HEAD])
@@ -239,7 +241,7 @@ def write_cache(stem: Path, source: Source, resolution: int, pool: ThreadPoolExe
         if not images:
             first, reason = unreadable[0]
             none = f"none of the {len(unreadable)} images in '{source.name}' can be read"
-            raise UserError(source.option, f"{none}; the first is '{first}' ({reason})")
+            raise UserError(source.option, f"{none}; the first is '{printable(first)}' ({reason})")
 
     counts = {"found": len(source.files), "duplicates": duplicates, "unreadable": unreadable}
     write_text(json.dumps(counts, indent=1), stem.with_suffix(".json"))

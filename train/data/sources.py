@@ -1,6 +1,7 @@
 """Folder or zip -> named bytes."""
 
 import os
+import re
 import threading
 import zipfile
 import zlib
@@ -12,7 +13,8 @@ from typing import BinaryIO
 
 from model.pictures import MAX_PIXELS
 from train.data.choice import HEAD, choose, format_of, kind_of, walk
-from train.errors import UserError
+from train.errors import UserError, printable
+from train.output.run_folder import refuse_grids
 
 MAX_FILE_BYTES = 4 * MAX_PIXELS  # as much as the largest picture needs when it is not compressed
 
@@ -43,7 +45,7 @@ class Source:
 
 def public_name(path: Path) -> str:
     """The last part of a path, whatever folder one is in; all that others may read of it."""
-    return os.path.basename(os.path.abspath(path)) or "pictures"
+    return printable(os.path.basename(os.path.abspath(path))) or "pictures"
 
 
 @contextmanager
@@ -54,6 +56,9 @@ def open_path(path: Path, option: str) -> Iterator[Source]:
         UserError: nothing there, or neither a folder nor a whole zip.
     """
     path = path.expanduser()
+    if re.match("https?:/", str(path)):
+        raise UserError(option, f"'{path.name}' is to be fetched from an address; do that and give the folder or zip")
+    refuse_grids(path, option)
     if path.is_dir():
         yield open_folder(path, option)
         return
@@ -117,6 +122,8 @@ def members_of(archive: zipfile.ZipFile, name: str, option: str) -> Source:
             return b""
 
     files, remarks = choose(there, head)
+    if (twice := sum(not member.is_dir() for member in archive.infolist()) - len(there)) > 0:
+        remarks.append(f"left aside as written over: {twice} members whose name comes again")
     members = [there[file] for file in files]
 
     def read(i: int) -> bytes:

@@ -71,9 +71,11 @@ def parse_policy(policy: str) -> list[str]:
     """'color,translation' -> ['color', 'translation']; '' or 'none' -> [].
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or none at all between two commas.
     """
-    names = [name.strip() for name in policy.split(",") if name.strip() and name.strip() != "none"]
+    names = [name.strip() for name in policy.split(",")]
+    if names in ([""], ["none"]):
+        return []
     for name in names:
         if name not in AUGMENTATIONS:
             raise ValueError(f"'{name}' is not one of {', '.join(AUGMENTATIONS)}")

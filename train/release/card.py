@@ -69,6 +69,11 @@ def setting_rows(options: dict) -> list[tuple[str, object, str]]:
     ]
 
 
+def one_line(text: str | None) -> str:
+    """A text of the user's without its line breaks, which would end the sentence or begin a heading."""
+    return " ".join((text or "").split())
+
+
 def eval_results(rows: list[dict], metrics: dict, reference: str, dataset: str | None) -> list[EvalResult]:
     """The rows of ``metric_rows`` as the Hub's model-index has them."""
     conditions = {key: metrics.get(key) for key in ("feature_extractor", "num_samples", "num_reference", "truncation")}
@@ -135,7 +140,11 @@ def _fill(folder: Path, repo_id: str | None, revision: str | None) -> ModelCard:
         files=files,
         config=config,
         training={**training, "device": device} if training else {},
-        dataset={**dataset, "name": public_name(dataset.get("name"))},
+        dataset={
+            **dataset,
+            "name": public_name(dataset.get("name")),
+            "provenance": one_line(dataset.get("provenance")),
+        },
         settings=setting_rows(options),
         metrics={**metrics, "reference": reference},
         rows=rows,

@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 from accelerate import Accelerator
-from accelerate.utils import SCALER_NAME
+from accelerate.utils import SAFE_WEIGHTS_NAME, SCALER_NAME
 
 from train.errors import UserError
 from train.run.interrupt import lost_rank
@@ -29,12 +30,15 @@ def images_seen(checkpoint: Path) -> int:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a folder is a checkpoint whose options can be read; they are written last."""
+    """Whether a folder is a checkpoint whose options can be read, which are written last, and no file is cut short."""
     try:
         options = saved_config(path)
+        states = [file for file in path.glob("*.bin") if not zipfile.is_zipfile(file)]  # as PyTorch writes them
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(options, dict) and bool(options)
+    if not isinstance(options, dict) or "base_channels" in options:  # that is a generator's config.json
+        return False
+    return bool(options) and not states
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -58,9 +62,14 @@ def find_checkpoint(folder: Path, resume_from: str) -> Path | None:
     for path in (Path(resume_from), folder / resume_from):
         if is_whole(path):
             return path
-        if (path / "config.json").exists():
-            sentence = f"'{path}' is damaged: config.json does not hold its options; give 'latest' or another"
+        if (path / SAFE_WEIGHTS_NAME).exists() and not (path / "optimizer.bin").exists():
+            sentence = f"'{path}' holds weights and no state to go on from; to begin with them give --init_from"
             raise UserError("--resume_from_checkpoint", sentence)
+        if (path / "config.json").exists():
+            sentence = f"'{path}' is damaged: its options or a file that is not whole; give 'latest' or another"
+            raise UserError("--resume_from_checkpoint", sentence)
+        if there := checkpoints(path / "checkpoints") or checkpoints(path):
+            raise UserError("--resume_from_checkpoint", f"'{path}' is no checkpoint but holds some; give '{there[-1]}'")
     names = ", ".join(path.name for path in checkpoints(folder)) or f"those that training leaves in {folder}"
     raise UserError("--resume_from_checkpoint", f"no checkpoint in '{resume_from}'; give 'latest' or one of {names}")
 

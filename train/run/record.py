@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from model.directions import weights_digest
 from train.config import TrainConfig
 from train.data.dataset import ImageSet
+from train.errors import printable
 from train.run.run_log import Progress
 
 SHOWN = 10  # files that were skipped, in the plan; the others are in SKIPPED
@@ -27,8 +28,8 @@ def device_name(device: torch.device) -> str:
 
 def skipped_files(data: ImageSet) -> str:
     """A line for each remark and for each picture that is not trained on, and why."""
-    lines = [*data.remarks, *(f"{name}: {why}" for name, why in data.unreadable)]
-    lines += [f"{name}: the same picture as {first}" for name, first in data.duplicate_files]
+    lines = [*data.remarks, *(f"{printable(name)}: {why}" for name, why in data.unreadable)]
+    lines += [f"{printable(name)}: the same picture as {printable(first)}" for name, first in data.duplicate_files]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -52,7 +53,7 @@ def plan(
         "training": f"{config.loss} loss, {batch} images a step, {length}",
         "output": str(config.run_folder),
     }
-    notes = [*data.remarks, *(f"skipped {name}: {why}" for name, why in data.unreadable[:SHOWN])]
+    notes = [*data.remarks, *(f"skipped {printable(name)}: {why}" for name, why in data.unreadable[:SHOWN])]
     if (more := len(data.unreadable) - SHOWN) > 0:
         notes.append(f"and {more} more; '{config.run_folder / SKIPPED}' names all")
     return "\n".join([*(f"{name:<10}{text}" for name, text in lines.items()), *(f"  {note}" for note in notes)])

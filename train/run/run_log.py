@@ -61,7 +61,7 @@ class RunLog:
 
     def start(self) -> None:
         """Go on after ``progress.seen`` images; lines after them are dropped. On the main process alone."""
-        self.lines = jsonl.cut(self.path, self.progress.seen)
+        self.lines = jsonl.cut(self.path, self.progress.seen, StepStats._fields[:-1])
         self.marked = self.progress.seen, self.progress.seconds
 
     def add(self, stats: StepStats) -> None:

@@ -33,7 +33,8 @@ def opening(every: Sequence[Tab], tabs: gr.Tabs, chosen: gr.Dropdown) -> Callabl
     """What draws the tab and the picture that the parameters of an address ask for."""
 
     def opened(query: Mapping[str, str], usual: bool) -> dict[Any, Any]:
-        """``usual``: an address that asks for nothing is that of the usual face."""
+        """``usual``: an address that asks for nothing is that of the usual face; what is empty asks for nothing."""
+        query = {key: value for key, value in query.items() if value}
         named = [tab for tab in every if tab.id == query.get("tab")]
         asked = named if query.get("tab") else [tab for tab in every if next(iter(tab.controls)) in query]
         if not asked and not usual:
@@ -77,7 +78,10 @@ def connect_address(
     everything = list(dict.fromkeys(everything))  # the model is a control of every tab
     outputs = [tabs, chosen, *everything]
     address, went = hidden(), gr.Button("Go", visible="hidden", elem_id="travel")  # pressed by page.js
-    travelled = went.click(travel, address, outputs, js="() => [location.search]", show_progress="minimal", **PRIVATE)
+    waiting: dict[str, Any] = dict(
+        show_progress="minimal", trigger_mode="always_last", **PRIVATE
+    )  # Back, and Back again
+    travelled = went.click(travel, address, outputs, js="() => [location.search]", **waiting)
     for event in (page.load(restore, None, outputs, **PRIVATE), travelled):
         for place in places:
             event = event.then(*place, **PRIVATE)

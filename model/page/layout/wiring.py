@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from ...names import seed_of
 from ..studio import MAX_KEYS
 from ..walks import keys_of
 from .address import remember_address
@@ -106,4 +107,6 @@ def add_key(seeds: str, seed: object, steps: str = "", moves: str = "", code: st
     """One more face at the end of the way, in place of the last one where there are no more places."""
     known = keys_of(seeds)[: MAX_KEYS - 1]
     key = code if steps or moves else str(seed)
+    if key.strip() and keys_of(key) != [key.strip()]:  # a name that would be several there, such as "a, b"
+        key = str(seed_of(key))
     return gr.Tabs(selected="interpolation"), ", ".join([*known, key])
