@@ -1,6 +1,7 @@
 """What a call of the page's API may hold; all else is refused before Gradio sees it.
 
-Each ``check_`` raises :class:`BadRequest` for a body, given the endpoint's name where its address has one.
+Each ``check_`` raises :class:`BadRequest` for a body, given the endpoint's name where its address has one. One that
+returns a body has completed it.
 """
 
 import json
@@ -25,10 +26,12 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One value of a call: its name in the API, whether it may be left out there, and whether a value fits."""
+    """One value of a call: its name in the API, whether it may be left out there and what it is then, and whether a
+    value fits."""
 
     name: str
     optional: bool
+    default: Any
     fits: Callable[[Any], bool]
 
 
@@ -43,6 +46,14 @@ class Endpoint:
 
     parameters: list[Parameter]
     chosen: bool = False
+
+    def completed(self, data: Any) -> Any:
+        """``data``, as older programs send it, with what they cannot know: parameters that came after ``model``."""
+        names = [parameter.name for parameter in self.parameters]
+        known = names.index("model") + 1 if "model" in names else len(names)
+        if not isinstance(data, list) or not known <= len(data) < len(names):
+            return data
+        return data + [parameter.default for parameter in self.parameters[len(data) :]]
 
 
 @dataclass(frozen=True)
@@ -74,9 +85,13 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def check_call(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:
-    """A call by name: ``{"data": [every parameter, in order]}``."""
-    _check_values(parse_object(body), endpoints.named(name), files)
+def check_call(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> bytes:
+    """A call by name: ``{"data": [every parameter, in order]}``; the body as Gradio is to have it."""
+    value, endpoint = parse_object(body), endpoints.named(name)
+    sent = value.get("data")
+    data = value["data"] = endpoint.completed(sent)
+    _check_values(value, endpoint, files)
+    return body if data is sent else json.dumps(value).encode()
 
 
 def check_keywords(body: bytes, name: str, endpoints: Endpoints, files: FileCache) -> None:

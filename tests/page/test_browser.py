@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from page import ROOT, Page
 from PIL import Image
@@ -20,6 +21,7 @@ from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.gate import TOO_LARGE
 from model.page.layout.interpolation import FIRST_PATH
 from model.page.layout.seed import FIRST_FACE
+from model.sharp import sharpen
 
 SEED = "Seed must be a whole number from 0 to 4294967295 or a name of at most 100 letters, not '4294967296'."
 KEYS = FIRST_PATH.split(", ")
@@ -105,19 +107,25 @@ class Visit:
             assert time.monotonic() < deadline, f"another face stays, of size {shown.size}"
             time.sleep(0.1)
 
+    def expect_sharp(self, image: Locator, face: Image.Image, seconds: float = 60) -> None:
+        """The picture becomes this face, redrawn at 256 pixels."""
+        wanted, deadline = np.asarray(sharpen(face, 256)).astype(int), time.monotonic() + seconds
+        while (shown := np.asarray(self.face(image))).shape != wanted.shape or np.abs(shown - wanted).max() > 1:
+            assert time.monotonic() < deadline, f"another face stays, of shape {shown.shape}"
+            time.sleep(0.1)
+
     def expect_seed(self, generator: Generator, seed: int, truncation: float = 1.0) -> None:
-        """The Seed tab is open and shows exactly this face, enlarged."""
+        """The Seed tab is open and shows exactly this face, sharp."""
         expect(self.tab.get_by_role("tab", name="Seed")).to_have_attribute("aria-selected", "true")
         expect(self.field).to_have_value(str(seed))
         image = self.tab.locator("#picture img")
-        expect(image).to_have_attribute("src", re.compile(f"/seed-{seed}.png$"))
-        drawn = generator.generate(seeds=[seed], truncation=truncation)[0]
-        self.expect_face(image, drawn)
+        expect(image).to_have_attribute("src", re.compile(f"/seed-{seed}-sharp-256.png$"))
+        self.expect_sharp(image, generator.generate(seeds=[seed], truncation=truncation)[0])
         self.tab.wait_for_function("document.querySelector('#picture img').complete")
         box = image.bounding_box()
         narrow = self.tab.viewport_size["width"] < 600
         assert box["width"] == box["height"] and (260 < box["width"] < 390 if narrow else box["width"] == 512)
-        assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+        assert image.evaluate("image => getComputedStyle(image).imageRendering") == "auto"
 
 
 @pytest.fixture(params=list(SIZES))
@@ -134,17 +142,24 @@ def test_seed_opens_with_a_face_draws_a_random_one_and_hands_out_its_png(visit, 
     assert seed != FIRST_FACE
     visit.expect_seed(generator, seed)
     name, data = visit.download("Download PNG")
+    assert name == f"seed-{seed}-sharp-256.png" and Image.open(io.BytesIO(data)).size == (256, 256)
+    visit.tab.get_by_label("Original").first.check()  # one click away
+    image = visit.tab.locator("#picture img")
+    expect(image).to_have_attribute("src", re.compile(f"/seed-{seed}.png$"))
+    assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    name, data = visit.download("Download PNG")
     assert name == f"seed-{seed}.png"
     assert Image.open(io.BytesIO(data)).tobytes() == generator.generate(seeds=[seed])[0].tobytes()
+    visit.expect_address(tab="seed", seed=seed, truncation=1, enlarge="none")
 
 
 def test_seed_follows_typing_and_the_variety_slider(visit, generator):
     field = visit.field
     field.fill("")
     field.press_sequentially("42")
-    visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
+    visit.expect_address(tab="seed", seed=42, truncation=1)
     visit.tab.get_by_role("slider", name="Variety").first.press("ArrowLeft")
-    visit.expect_address(tab="seed", seed=42, truncation=0.95, enlarge="none")
+    visit.expect_address(tab="seed", seed=42, truncation=0.95)
     visit.expect_seed(generator, 42, 0.95)
     expect(visit.tab.get_by_test_id("toast-body")).to_have_count(0)  # an empty field on the way is no mistake
 
@@ -153,17 +168,17 @@ def test_the_same_seed_from_pale_to_wild_is_a_strip_to_choose_from(visit, genera
     strip = visit.tab.locator("#truncations .thumbnail-item")
     expect(strip).to_have_text(["0", "0.25", "0.5", "0.75", "1", "1.25", "1.5"])
     visit.field.fill("42")
-    visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
+    visit.expect_address(tab="seed", seed=42, truncation=1)
     expect(strip.nth(6).locator("img")).to_have_attribute("src", re.compile("/seed-42.png$"))
     for i, face in enumerate(strip.locator("img").all()):
         visit.expect_face(face, generator.generate(seeds=[42], truncation=i / 4)[0])
     visit.tab.get_by_role("button", name="Variety 0.5").click()
-    visit.expect_address(tab="seed", seed=42, truncation=0.5, enlarge="none")
+    visit.expect_address(tab="seed", seed=42, truncation=0.5)
     visit.expect_seed(generator, 42, 0.5)
 
 
 def test_a_face_is_downloaded_large_and_smooth(visit, generator):
-    visit.tab.get_by_label("Smooth, 512").check()
+    visit.tab.get_by_label("Smooth, 512").first.check()
     expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}-smooth.png$"))
     visit.expect_address(tab="seed", seed=FIRST_FACE, truncation=1, enlarge="smooth")
     name, data = visit.download("Download PNG")
@@ -172,9 +187,29 @@ def test_a_face_is_downloaded_large_and_smooth(visit, generator):
     assert Image.open(io.BytesIO(data)).tobytes() == large.tobytes()
 
 
+def test_many_faces_and_a_film_are_drawn_sharp_on_demand(browser, served, generator):
+    with Visit(browser, served.url, "desktop", query="?tab=batch&first_seed=7&count=2") as visit:
+        visit.tab.get_by_role("tabpanel").get_by_label("Sharp, 128").check()
+        visit.expect_address(tab="batch", first_seed=7, count=2, truncation=1, enlarge="sharp-128")
+        image = visit.tab.locator("#gallery img").first
+        expect(image).to_have_attribute("src", re.compile("/seed-7-sharp-128.png$"))
+        assert np.abs(np.asarray(visit.face(image)).astype(int) - sharpen(generator.generate([7])[0], 128)).max() <= 1
+        name, data = visit.download("Download all (ZIP)")
+        assert (
+            name == "faces-7-2-sharp-128.zip" and "seed-8-sharp-128.png" in zipfile.ZipFile(io.BytesIO(data)).namelist()
+        )
+        visit.open("Interpolation")
+        visit.tab.get_by_label("Seeds").fill("7, 8")
+        visit.tab.get_by_role("tabpanel").get_by_label("Sharp", exact=True).check()
+        expect(visit.tab.locator("#strip img")).to_have_attribute(
+            "src", re.compile("/faces-7-8-sharp.png$"), timeout=60_000
+        )
+        visit.expect_address(tab="interpolation", seeds="7, 8", frames=16, loop="true", truncation=1, enlarge="sharp")
+
+
 def test_a_face_goes_on_to_the_other_tabs(visit):
     visit.field.fill("42")
-    visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
+    visit.expect_address(tab="seed", seed=42, truncation=1)
     visit.tab.get_by_role("button", name="To Batch").click()
     visit.expect_address(tab="batch", first_seed=42, count=16, truncation=1)
     expect(visit.tab.locator("#gallery .thumbnail-item").first).to_have_text("42")
@@ -183,7 +218,7 @@ def test_a_face_goes_on_to_the_other_tabs(visit):
     expect(visit.tab.locator("#keys .thumbnail-item")).to_have_text([*KEYS, "42"])
     visit.expect_address(tab="interpolation", seeds=f"{FIRST_PATH}, 42", frames=16, loop="true", truncation=1)
     visit.tab.get_by_role("button", name=f"Seed {KEYS[1]}").click()
-    visit.expect_address(tab="seed", seed=KEYS[1], truncation=1, enlarge="none")
+    visit.expect_address(tab="seed", seed=KEYS[1], truncation=1)
 
 
 def test_explore_wanders_by_clicking_goes_back_and_hands_the_face_on(visit, generator):
@@ -192,8 +227,8 @@ def test_explore_wanders_by_clicking_goes_back_and_hands_the_face_on(visit, gene
 
     def shows(face: Image.Image) -> None:
         expect(visit.tab.locator("#map .thumbnail-item").nth(12)).to_be_visible()
-        for image in (visit.tab.locator("#explored img"), visit.tab.locator("#map img").nth(12)):
-            visit.expect_face(image, face)
+        visit.expect_sharp(visit.tab.locator("#explored img"), face)
+        visit.expect_face(visit.tab.locator("#map img").nth(12), face)
 
     visit.open("Explore")
     expect(visit.tab.locator("#map .thumbnail-item")).to_have_count(25)
@@ -219,18 +254,18 @@ def test_explore_follows_its_sliders_and_its_address(browser, served, generator)
     z = latents_around(z, latent_to_code(z))[3:4]
     with Visit(browser, served.url, "phone", query="?tab=explore&start=42&steps=3") as visit:
         image = visit.tab.locator("#explored img")
-        visit.expect_face(image, generator.generate(z=z)[0])
+        visit.expect_sharp(image, generator.generate(z=z)[0])
         for label in directions.labels[:1]:
             slider = visit.tab.get_by_role("slider", name=label)
             slider.focus()
             slider.press("ArrowRight")
             visit.expect_address(tab="explore", start=42, truncation=1, steps=3, moves=0.1)
             moved = generator.generate(z=directions.move(z, [0.1]))[0]
-            visit.expect_face(image, moved)
+            visit.expect_sharp(image, moved)
             again = visit.tab.url
     if directions.labels:
         with Visit(browser, served.url, "desktop", query=f"?{urlsplit(again).query}") as visit:
-            visit.expect_face(visit.tab.locator("#explored img"), moved)
+            visit.expect_sharp(visit.tab.locator("#explored img"), moved)
             expect(visit.tab.get_by_role("spinbutton", name=directions.labels[0])).to_have_value("0.1")
             visit.tab.get_by_role("button", name="Start over").click()
             expect(visit.tab.get_by_role("spinbutton", name=directions.labels[0])).to_have_value("0")
@@ -242,7 +277,7 @@ def test_another_model_draws_in_every_tab_and_is_in_the_address(visit, browser, 
     field = visit.tab.get_by_label("Model")
     field.click()
     visit.tab.get_by_role("option", name=OTHER).click()
-    visit.expect_address(tab="seed", seed=FIRST_FACE, truncation=1, enlarge="none", model=OTHER)
+    visit.expect_address(tab="seed", seed=FIRST_FACE, truncation=1, model=OTHER)
     visit.expect_seed(other, FIRST_FACE)
     visit.expect_face(visit.tab.locator("#truncations img").first, other.generate(seeds=[FIRST_FACE], truncation=0)[0])
     visit.open("Batch")
@@ -250,7 +285,7 @@ def test_another_model_draws_in_every_tab_and_is_in_the_address(visit, browser, 
     visit.open("Interpolation")
     visit.expect_face(visit.tab.locator("#keys img").nth(1), other.generate(seeds=[int(KEYS[1])])[0])
     visit.open("Explore")
-    visit.expect_face(visit.tab.locator("#explored img"), other.generate(seeds=[FIRST_FACE])[0])
+    visit.expect_sharp(visit.tab.locator("#explored img"), other.generate(seeds=[FIRST_FACE])[0])
     directions = Directions.load(ROOT / "weights" / OTHER, other.latent_dim)
     for label in directions.labels:
         expect(visit.tab.get_by_role("slider", name=label)).to_be_visible()
@@ -262,10 +297,10 @@ def test_another_model_draws_in_every_tab_and_is_in_the_address(visit, browser, 
     visit.expect_address(tab="explore", start=FIRST_FACE, truncation=1, moves=address, model=OTHER)
     z = latents_from_seeds([FIRST_FACE], other.latent_dim)
     moved = other.generate(z=directions.move(z, moves))[0]
-    visit.expect_face(visit.tab.locator("#explored img"), moved)
+    visit.expect_sharp(visit.tab.locator("#explored img"), moved)
     with Visit(browser, served.url, "desktop", query=f"?{urlsplit(visit.tab.url).query}") as again:
         expect(again.tab.get_by_label("Model")).to_have_value(OTHER)
-        again.expect_face(again.tab.locator("#explored img"), moved)
+        again.expect_sharp(again.tab.locator("#explored img"), moved)
         expect(again.tab.get_by_role("spinbutton", name=directions.labels[-1])).to_have_value("0.1")
 
 
@@ -290,7 +325,7 @@ def test_a_picture_that_is_uploaded_leads_to_a_face_to_explore(visit, tmp_path, 
     code = start.input_value()
     visit.expect_address(tab="explore", start=code, truncation=1)
     found = generator.generate(z=code_to_latent(code, generator.latent_dim)[None])[0]
-    visit.expect_face(visit.tab.locator("#explored img"), found)
+    visit.expect_sharp(visit.tab.locator("#explored img"), found)
     visit.expect_face(visit.tab.locator("#map img").nth(12), found)
 
 
@@ -320,7 +355,7 @@ def test_seed_out_of_range_is_explained_and_the_face_stays(visit, generator):
     visit.field.fill("4294967296")
     toast = visit.tab.get_by_text(SEED)
     expect(toast.first).to_be_visible()
-    expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}.png$"))
+    expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}-sharp-256.png$"))
 
 
 def test_batch_shows_seeds_zips_them_and_a_click_takes_a_face_to_the_seed_tab(visit, generator):
@@ -341,7 +376,7 @@ def test_batch_shows_seeds_zips_them_and_a_click_takes_a_face_to_the_seed_tab(vi
     for _ in range(2):  # the same face can be chosen again
         visit.tab.get_by_role("button", name="Seed 102").click()
         visit.expect_seed(generator, 102)
-        visit.expect_address(tab="seed", seed=102, truncation=1, enlarge="none")
+        visit.expect_address(tab="seed", seed=102, truncation=1)
         visit.open("Batch")
     visit.tab.get_by_role("button", name="Random faces").click()
     expect(faces).not_to_have_text(["100", "101", "102", "103", "104"])
@@ -404,7 +439,9 @@ def test_a_bad_address_is_explained_and_the_page_opens_all_the_same(browser, ser
     with Visit(browser, served.url, "phone", query=query) as visit:
         expect(visit.tab.get_by_text(sentence).first).to_be_visible()
         visit.open("Seed")
-        expect(visit.tab.locator("#picture img")).to_have_attribute("src", re.compile(f"/seed-{FIRST_FACE}.png$"))
+        expect(visit.tab.locator("#picture img")).to_have_attribute(
+            "src", re.compile(f"/seed-{FIRST_FACE}-sharp-256.png$")
+        )
 
 
 def test_the_page_is_used_with_the_keyboard_alone(browser, served):
@@ -427,7 +464,7 @@ def test_the_page_is_used_with_the_keyboard_alone(browser, served):
         keyboard.press("Enter")
         tab_to("3")
         keyboard.press("Enter")
-        visit.expect_address(tab="seed", seed=3, truncation=1, enlarge="none")
+        visit.expect_address(tab="seed", seed=3, truncation=1)
 
 
 def test_on_a_space_and_with_a_model_that_cannot_be_had_no_other_host_is_asked(browser, tmp_path, generator):
@@ -553,7 +590,7 @@ def test_steps_are_entries_of_the_history_and_typing_is_one(browser, served, gen
         visit.expect_seed(generator, 4)
         field.fill("42")
         visit.expect_seed(generator, 42)
-        visit.expect_address(tab="seed", seed=42, truncation=1, enlarge="none")
+        visit.expect_address(tab="seed", seed=42, truncation=1)
         visit.tab.go_back()
         visit.expect_seed(generator, 3)
         visit.tab.go_back()
@@ -567,9 +604,9 @@ def test_a_name_is_shown_with_its_seed(browser, served, generator):
         seed = seed_of("alice & bob")
         visit.field.fill("alice & bob")
         expect(visit.tab.locator("#name")).to_have_text(f"alice & bob = seed {seed}")
-        visit.expect_face(visit.tab.locator("#picture img"), generator.generate([seed])[0])
+        visit.expect_sharp(visit.tab.locator("#picture img"), generator.generate([seed])[0])
         expect(visit.tab.locator("[data-of=picture] span")).to_have_text(f"alice & bob = seed {seed}")
-        visit.expect_address(tab="seed", seed="alice & bob", truncation=1, enlarge="none")
+        visit.expect_address(tab="seed", seed="alice & bob", truncation=1)
         visit.field.fill("7")
         expect(visit.tab.locator("#name")).to_have_text("")
         visit.expect_seed(generator, 7)
@@ -656,7 +693,7 @@ def own_selectors() -> set[str]:
 
 def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, served, tmp_path):
     elsewhere = {"#notice", "#notice p", ".dark #notice p", "#picture.stale img"}  # in other tests
-    elsewhere |= {f'#picture img[src*="-{size}"]' for size in ("sharp", "smooth")}
+    elsewhere |= {'img[src*="-smooth"]'}
     unmet = {part for rule in own_selectors() for part in rule.split(", ")} - elsewhere
     assert len(unmet) > 50
     with Visit(browser, served.url, "phone") as visit:

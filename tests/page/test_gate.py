@@ -405,7 +405,7 @@ def test_an_unexpected_fault_is_a_sentence_without_internals(tmp_path):
     sampling = tmp_path / "model" / "page" / "studio.py"
     sampling.write_text(
         sampling.read_text().replace(
-            "filter = ENLARGEMENTS", "assert seed != 13, 'SECRET'\n        filter = ENLARGEMENTS"
+            "(png,) = drawn.pngs(", "assert seed != 13, 'SECRET'\n        (png,) = drawn.pngs("
         )
     )
     with Page(tmp_path, app=tmp_path / "app.py") as page:

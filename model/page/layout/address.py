@@ -14,8 +14,12 @@ from .parts import PRIVATE, Tab, hidden
 def remember_address(tab: Tab, inputs: list[Any], drawn: list[Any]) -> None:
     """Keep in the page's address what a tab shows."""
 
+    usual = {name: control.value for name, control in tab.controls.items() if name == "enlarge"}  # go without saying
+
     def script(name: str) -> str:
-        return f"(...values) => {name}({tab.id!r}, {list(tab.controls)}, values)"  # JavaScript reads lists alike
+        told = "(_, i) => values[i] !== usual[keys[i]]"
+        known = f"const keys = {list(tab.controls)}, usual = {usual}, told = {told};"  # JavaScript reads these alike
+        return f"(...values) => {{ {known} return {name}({tab.id!r}, keys.filter(told), values.filter(told)); }}"
 
     copy = tab.parts.copy
     tab.parts.tab.select(None, inputs, None, js=script("remember"), **PRIVATE)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 
 from ..studio import MAX_COUNT, Studio
-from .parts import Tab, album, button, buttons, roll_button, seed_field, variety
+from .parts import Tab, album, button, buttons, look_choice, roll_button, seed_field, variety, with_progress
 
 
 def batch_tab(draw: Studio) -> Tab:
@@ -17,6 +17,7 @@ def batch_tab(draw: Studio) -> Tab:
                 1, MAX_COUNT, 16, step=1, label="How many", info="Faces, seed by seed.", precision=0, buttons=[]
             )
             on.truncation = variety()
+            on.enlarge = look_choice("none", "sharp-128", "sharp-256", value="none")
         faces, archive = draw.batch(0, 16)
         with buttons():
             on.roll = roll_button("Random faces")
@@ -26,12 +27,14 @@ def batch_tab(draw: Studio) -> Tab:
         on.gallery = album(faces, label="Faces", columns=8, elem_id="gallery")
     return Tab(
         id="batch",
-        draw=draw.batch,
+        draw=with_progress(draw.batch, "Redrawing the faces"),
         controls={"first_seed": on.first_seed, "count": on.count, "truncation": on.truncation},
         results=[on.gallery, on.archive],
         parts=on,
         draw_on=[on.first_seed.submit],
-        draw_after=[on.first_seed, on.count, on.truncation],
+        draw_after=[on.first_seed, on.count, on.truncation, on.enlarge],
         random="randomSeed",
         randomised=[on.first_seed],
+        progress="full",
+        added={"enlarge": on.enlarge},
     )

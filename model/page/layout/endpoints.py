@@ -33,4 +33,4 @@ def parameter(component: Any, described: dict[str, Any]) -> Parameter:
         except ValueError:
             return False
 
-    return Parameter(name, optional, fits)
+    return Parameter(name, optional, described.get("parameter_default"), fits)

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..explore import GRID
+from ..looks import best_look
 from ..models import ModelStore
-from ..studio import MAX_MOVE, Studio
+from ..studio import Studio
+from ..walks import MAX_MOVE
 from .answers import internal, refusing
-from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, roll_button, variety
+from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, look_choice, roll_button, variety
 from .seed import FIRST_FACE
 
 SLIDERS = 8
@@ -51,6 +53,7 @@ def explore_beginning(on: SimpleNamespace, start: str) -> None:
             label = "Or begin with a picture of a face"
             sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
             on.example = gr.Image(height=150, label=label, sources=sources, elem_id="example", buttons=[])
+            on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             (on.to_path,) = go_on("Interpolation")
@@ -59,7 +62,7 @@ def explore_beginning(on: SimpleNamespace, start: str) -> None:
 def explore_tab(draw: Studio) -> Tab:
     on, start, sliders = SimpleNamespace(), str(FIRST_FACE), described(draw.models, "")
     with gr.Tab("Explore", id="explore") as on.tab:
-        explored, code = draw.explore(start)
+        explored, code = draw.explore(start, enlarge=best_look())
         with gr.Row(elem_id="walk"):
             with gr.Column(min_width=240, elem_id="walk-view", elem_classes="view"):
                 explore_view(on, explored)
@@ -76,10 +79,11 @@ def explore_tab(draw: Studio) -> Tab:
         results=[on.picture, on.code],
         parts=on,
         draw_on=[on.start.submit],
-        draw_after=[on.start, on.truncation, on.steps, on.moves],
+        draw_after=[on.start, on.truncation, on.steps, on.moves, on.enlarge],
         random="randomStart",
         randomised=[on.start, on.steps],
         follow_up=(draw.neighbours, on.around, ["start", "truncation", "steps", "moves", "model"]),
+        added={"enlarge": on.enlarge},
     )
 
 

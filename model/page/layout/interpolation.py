@@ -5,8 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..studio import FRAMES_PER_SECOND, MAX_FRAMES, MAX_KEYS, WAY_FRAMES, Studio
-from .parts import Tab, album, button, buttons, face, roll_button, variety
+from ..looks import why_not_sharp
+from ..studio import FRAMES_PER_SECOND, MAX_FRAMES, MAX_KEYS, MAX_SHARP, WAY_FRAMES, Studio
+from .parts import Tab, album, button, buttons, face, roll_button, variety, with_progress
 
 FIRST_PATH = "63, 27, 18"  # what the page opens with
 
@@ -23,10 +24,18 @@ def path_controls(on: SimpleNamespace, keys: list[Any], animation: str) -> None:
     )
     on.truncation = variety()
     on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
+    on.enlarge = film_look()
     with buttons():
         on.save = button("Download MP4", 120)
         on.animation = gr.DownloadButton("Download GIF", animation, min_width=120)
         on.copy = button("Copy link", 120)
+
+
+def film_look(visible: bool = True) -> gr.Radio:
+    """How a film is drawn: for the page, and, hidden, for programs."""
+    info = why_not_sharp() or f"Sharp takes a few seconds, for {MAX_SHARP} frames at most."
+    choices = [("Smooth", "none"), ("Sharp", "sharp")]
+    return gr.Radio(choices, value="none", label="Film", info=info, buttons=[], visible=visible)
 
 
 def path_tab(draw: Studio) -> Tab:
@@ -52,12 +61,14 @@ def path_tab(draw: Studio) -> Tab:
         on.strip = face(way, label="Strip", alt_text=alt_text, elem_id="strip", buttons=["download"])
     return Tab(
         id="interpolation",
-        draw=draw.interpolation,
+        draw=with_progress(draw.interpolation, "Redrawing the frames"),
         controls={"seeds": on.seeds, "frames": on.frames, "loop": on.loop, "truncation": on.truncation},
         results=[on.strip, on.video, on.animation, on.keys],
         parts=on,
         draw_on=[on.seeds.submit, on.animate.click],
-        draw_after=[],
+        draw_after=[on.enlarge],
         random="randomSeeds",
         randomised=[on.seeds],
+        progress="full",
+        added={"enlarge": on.enlarge},
     )

@@ -15,7 +15,7 @@ from .answers import internal
 from .batch import batch_tab
 from .explore import connect_explore, explore_tab, placing
 from .interpolation import path_tab
-from .parts import PRIVATE, Tab, hidden
+from .parts import PRIVATE, Tab, any_look, hidden
 from .seed import seed_tab
 from .wiring import connect, connect_tabs
 
@@ -43,8 +43,9 @@ def build(draw: Studio, notice: str) -> gr.Blocks:
             every = seed_tab(draw), batch_tab(draw), path_tab(draw), explore_tab(draw)
         gr.HTML(KEPT, elem_id="kept", padding=False)
         chosen, style = model_box(models)
+        public = {"enlarge": any_look()}
         for tab in every:
-            connect(tab, model)
+            connect(tab, model, public)
         connect_tabs(tabs, *every)
         connect_explore(every[-1], model, draw)
         connect_model(chosen, style, model, every[-1], models)

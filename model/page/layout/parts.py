@@ -1,13 +1,16 @@
 """What the tabs are made of."""
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import wraps
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
 from ...sampling import MAX_TRUNCATION
+from ..looks import ENLARGEMENTS, LARGE, best_look, why_not_sharp
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event of the page, and no endpoint
 
@@ -27,6 +30,8 @@ class Tab:
         random: name of the JavaScript function that fills ``randomised``.
         randomised: which of the controls ``roll`` changes.
         follow_up: what is drawn next: the function, what it is shown in, and which of the controls it takes.
+        progress: how Gradio shows that it waits: "minimal", or "full" with a bar for what takes long.
+        added: controls that came after the model, which older programs do not send.
     """
 
     id: str
@@ -39,6 +44,8 @@ class Tab:
     random: str
     randomised: list[Any]
     follow_up: tuple[Callable[..., Any], Any, list[str]] | None = None
+    progress: Literal["minimal", "full"] = "minimal"
+    added: dict[str, Any] = field(default_factory=dict)
 
 
 def face(value: str, **props: Any) -> gr.Image:
@@ -73,6 +80,37 @@ def seed_field(value: str, label: str, **props: Any) -> gr.Textbox:
 def variety() -> gr.Slider:
     label, info = "Variety (truncation)", "Low: calm, much alike. High: wild, and now and then odd."
     return gr.Slider(0, MAX_TRUNCATION, 1.0, label=label, info=info, step=0.05, buttons=[])
+
+
+LOOKS = {"none": "Original", "sharp-256": "Sharp, 256", "sharp": f"Sharp, {LARGE}", "crisp": f"Crisp, {LARGE}"}
+LOOKS |= {"smooth": f"Smooth, {LARGE}", "sharp-128": "Sharp, 128"}
+
+
+def look_choice(*looks: str, value: str = "") -> gr.Radio:
+    """In which of ENLARGEMENTS a face is shown and saved; what is best, unless ``value`` says otherwise."""
+    choices = [(LOOKS[look], look) for look in looks]
+    return gr.Radio(choices, value=value or best_look(), label="Picture", info=why_not_sharp() or None, buttons=[])
+
+
+def any_look() -> gr.Radio:
+    """The same for programs, which get faces as they were drawn where they do not ask otherwise."""
+    return gr.Radio(list(ENLARGEMENTS), value="none", label="PNG", visible=False)
+
+
+def with_progress(function: Callable[..., Any], doing: str) -> Callable[..., Any]:
+    """``function``, whose last parameter is told how much is done, with Gradio's progress bar in that place."""
+
+    @wraps(function)
+    def answer(*values: Any) -> Any:
+        if not isinstance(values[-1], gr.Progress):  # Gradio gives it where somebody may watch
+            return function(*values)
+        *controls, bar = values
+        return function(*controls, lambda done: bar(done, doing))
+
+    *parameters, last = inspect.signature(function).parameters.values()
+    signature = inspect.Signature([*parameters, last.replace(default=gr.Progress())])
+    answer.__signature__ = signature  # type: ignore[attr-defined]  # Gradio looks for its progress bar there
+    return answer
 
 
 def hidden(value: str = "") -> gr.Textbox:

@@ -1,30 +1,45 @@
 """The Seed tab: one face, large."""
 
 import html
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from ...names import seed_of
+from ..animation import to_webp
 from ..checks import Refusal, parse
-from ..studio import LARGE, STRIP, Studio
+from ..looks import LARGE, best_look
+from ..studio import STRIP, Studio
 from .answers import internal
-from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, roll_button, seed_field, variety
+from .parts import (
+    PRIVATE,
+    Tab,
+    album,
+    button,
+    buttons,
+    caption,
+    face,
+    go_on,
+    look_choice,
+    roll_button,
+    seed_field,
+    variety,
+)
 
 FIRST_FACE = 63  # what the page opens with
-SIZES = [("Original, 64", "none"), ("Sharp, 256", "sharp-256"), (f"Sharp, {LARGE}", "sharp")]
-SIZES += [(f"Crisp, {LARGE}", "crisp"), (f"Smooth, {LARGE}", "smooth")]
 
 
 def seed_tab(draw: Studio) -> Tab:
-    on = SimpleNamespace()
+    on, look = SimpleNamespace(), best_look()
     with gr.Tab("Seed", id="seed") as on.tab, gr.Row():
         with gr.Column(min_width=280, elem_id="seed-view", elem_classes="view"):
             alt_text = "The face of this seed"
-            on.picture = face(draw.seed(FIRST_FACE), label="Face", alt_text=alt_text, elem_id="picture")
+            on.picture = face(draw.seed(FIRST_FACE, enlarge=look), label="Face", alt_text=alt_text, elem_id="picture")
             caption("picture", f"Seed {FIRST_FACE}")
         with gr.Column(min_width=280):
             on.roll = roll_button("Draw a face")
@@ -34,7 +49,7 @@ def seed_tab(draw: Studio) -> Tab:
             gr.HTML("This face from calm to wild:", padding=False)
             label = "The same seed at every variety"
             on.strip = album(draw.strip(FIRST_FACE), label=label, columns=len(STRIP), elem_id="truncations")
-            on.enlarge = gr.Radio(SIZES, value="none", label="PNG", buttons=[])
+            on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
             on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
@@ -63,9 +78,11 @@ def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
             return None  # other faces, which the page draws
         try:
             truncation: Any = parse(query.get("truncation"), 1.0)
-            return Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation)).read_bytes()
+            look: Any = query.get("enlarge", best_look())
+            png = Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation, look)).read_bytes()
         except (Refusal, OSError):  # the page says why
             return None
+        return png if look == "none" else to_webp([Image.open(io.BytesIO(png))], size=LARGE // 2)
 
     return opening
 

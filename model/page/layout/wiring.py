@@ -12,41 +12,53 @@ from .answers import internal, refusing, unless_empty
 from .parts import PRIVATE, Tab
 
 DRAWINGS = 4  # at a time, first come first served, whatever they are of: in a crowd all wait alike
+DRAWING: dict[str, Any] = dict(preprocess=False, concurrency_id="drawing", concurrency_limit=DRAWINGS)
 
 
-def connect(tab: Tab, model: gr.Textbox) -> None:
-    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address."""
+def publish(function: Callable[..., Any], controls: list[Any], results: Any, name: str, **more: Any) -> None:
+    """An endpoint for programs. The page never calls it: what that opens with may change, and these defaults stay."""
+    never = gr.Button(visible=False)
+    described = dict(api_name=name, api_description=inspect.getdoc(function))
+    never.click(function, controls, results, **DRAWING, **described, **more)
+
+
+def connect(tab: Tab, model: gr.Textbox, public: dict[str, Any]) -> None:
+    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address.
+
+    ``public`` holds the controls that stand for those of the page in the API, by name, and those that it alone has.
+    """
     tab.draw = refusing(tab.draw)
-    tab.controls["model"] = model
+    tab.controls = {**tab.controls, "model": model, **tab.added}
     inputs, on = list(tab.controls.values()), tab.parts
+    publish(tab.draw, [public.get(name, control) for name, control in tab.controls.items()], tab.results, tab.id)
 
     def drawing(event: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
         """``function`` of the controls, as they were sent: the checks are ours."""
-        taken = dict(inputs=inputs, outputs=tab.results, preprocess=False, show_progress="minimal")
-        return event(function, **{**taken, **more}, concurrency_id="drawing", concurrency_limit=DRAWINGS)
+        taken = dict(inputs=inputs, outputs=tab.results, show_progress=tab.progress)
+        return event(function, **{**taken, **more}, **DRAWING, **PRIVATE)
 
     # One after the other and only the last: an older drawing must not come after a newer one.
     later: dict[str, Any] = dict(
         trigger_mode="always_last"
     )  # and waiting is seen: style.css lets it show after a while
     asked = lambda function, **more: gr.on(tab.draw_on, function, **more)  # noqa: E731
-    drawn = [drawing(asked, tab.draw, api_name=tab.id, api_description=inspect.getdoc(tab.draw))]
+    drawn = [drawing(asked, tab.draw)]
     rolled = on.roll.click(None, None, tab.randomised, js=tab.random, **PRIVATE)
     settled = gr.Number(visible=False, show_label=False)
     gr.on([control.change for control in [*tab.draw_after, model]], None, settled, settled, js="settle", **PRIVATE)
-    drawn.append(drawing(settled.change, unless_empty(tab.draw), **later, **PRIVATE))
+    drawn.append(drawing(settled.change, unless_empty(tab.draw), **later))
     if tab.randomised[0] not in tab.draw_after:
-        drawn.append(drawing(rolled.then, tab.draw, **later, **PRIVATE))
+        drawn.append(drawing(rolled.then, tab.draw, **later))
     remember_address(tab, inputs, drawn)
     if tab.follow_up:  # what may come a moment after the face
         again, shown, names = tab.follow_up
         again = refusing(again)
         tab.follow_up = again, shown, names
-        taken = dict(inputs=[tab.controls[name] for name in names], outputs=shown)
-        public = dict(api_name=again.__name__, api_description=inspect.getdoc(again))
+        controls = {name: tab.controls[name] for name in names}
+        publish(again, list({**controls, **public}.values()), shown, again.__name__)
+        taken = dict(inputs=list(controls.values()), outputs=shown, show_progress="minimal")
         for i, event in enumerate(drawn):
-            draw_again = unless_empty(again) if i else again
-            drawing(event.success, draw_again, **taken, **later, **(PRIVATE if i else public))
+            drawing(event.success, unless_empty(again) if i else again, **taken, **later)
 
 
 def connect_tabs(tabs: gr.Tabs, seed: Tab, batch: Tab, path: Tab, explore: Tab) -> None:
