@@ -1,4 +1,4 @@
-"""What a discriminator sees in a face: a measure of likeness that knows eyes and hair, and one of whether it is whole."""
+"""What a discriminator sees in a face: a measure of likeness that knows eyes and hair, and of whether it is whole."""
 
 import re
 from pathlib import Path

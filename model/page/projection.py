@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
@@ -14,6 +15,7 @@ from ..sampling import latents_from_seeds
 from .perception import Eye, fitted
 
 EXAMPLES, CHUNK = 384, 32  # faces that the search learns from, and how many are drawn at once
+LEARNING = 0.6  # of the time, at most, where examples are still missing
 STARTS, STEPS = 3, 44
 RATE = 0.1  # of Adam; falls to 0
 NOISE = 0.5  # standard deviations, on every latent in the first steps: faces in narrow places are broken ones
@@ -22,6 +24,9 @@ MOST_REAL = 2.0  # standard deviations from the mean face, from which on it coun
 SMOOTH = 0.2  # of the regression, as a part of the features' mean square
 COARSE, SKETCH = 16, 4  # sides of the pictures and of the features that are compared and learned from
 KEPT = 2  # models whose examples are kept, 20 MB each
+
+# One search at a time, by one core: whoever only wants a face is not to wait for it.
+SEARCHER = ThreadPoolExecutor(1, "search", torch.set_num_threads, (1,))
 
 Progress = Callable[[float], object]
 
@@ -77,7 +82,7 @@ class Examples:
 
     @torch.no_grad()
     def learn(self, until: float, progress: Progress) -> None:
-        """Draw more of them until there are EXAMPLES, or until a time of ``time.monotonic`` from the second CHUNK on."""
+        """Draw more until there are EXAMPLES or, from the second CHUNK on, until a time of ``time.monotonic``."""
         known = len(self.z)
         while len(self.z) < EXAMPLES and (len(self.z) < 2 * CHUNK or time.monotonic() < until):
             z = latents_from_seeds(range(len(self.z), len(self.z) + CHUNK), self.generator.latent_dim)
@@ -146,7 +151,7 @@ def project(
     began = time.monotonic()
     examples = examples_of(generator, eye)
     missing = len(examples.z) < EXAMPLES
-    examples.learn(began + seconds / 2, lambda done: progress(done / 2))
+    examples.learn(began + LEARNING * seconds, lambda done: progress(done / 2))
     with torch.no_grad():
         wanted = Sight(target[None].to(next(generator.parameters()).device), eye)
     z = examples.starts(wanted).requires_grad_()

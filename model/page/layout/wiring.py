@@ -19,7 +19,7 @@ def publish(function: Callable[..., Any], controls: list[Any], results: Any, nam
     """An endpoint for programs. The page never calls it: what that opens with may change, and these defaults stay."""
     never = gr.Button(visible=False)
     described = dict(api_name=name, api_description=inspect.getdoc(function))
-    never.click(function, controls, results, **DRAWING, **described, **more)
+    never.click(function, controls, results, **{**DRAWING, **described, **more})
 
 
 def connect(tab: Tab, model: gr.Textbox, public: dict[str, Any]) -> None:
