@@ -41,7 +41,7 @@ def decode_picture(
             # As much as the square needs, and no more than may be decoded.
             needed = 2 * resolution * min(whole_size) / max(square[2] if square else min(whole_size), 1)
             most = min(whole_size) / (1 if width * height <= max_pixels else 2)
-            opened.draft(None, (round(min(needed, most)),) * 2)
+            opened.draft(None, (int(min(needed, most)),) * 2)
             width, height = opened.size
         if width * height > max_pixels:
             raise ValueError(f"{width}x{height} is more than {max_pixels:,} pixels")

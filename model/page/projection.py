@@ -16,7 +16,8 @@ from .perception import Eye, fitted
 
 EXAMPLES, CHUNK = 384, 32  # faces that the search learns from, and how many are drawn at once
 LEARNING = 0.6  # of the time, at most, where examples are still missing
-STARTS, STEPS = 3, 44
+STARTS, STEPS = 3, 50
+TOGETHER = 20  # steps for which all of them go on; the best goes on alone
 RATE = 0.1  # of Adam; falls to 0
 NOISE = 0.5  # standard deviations, on every latent in the first steps: faces in narrow places are broken ones
 REAL = 0.3  # weight of how real a face looks, against its likeness
@@ -166,11 +167,27 @@ def project(
         (z.grad,) = torch.autograd.grad(loss.sum(), z)  # not backward(): the weights need none
         optimizer.step()
         step += 1
+        if len(z) > 1 and done >= TOGETHER / STEPS:
+            z, optimizer = _alone(z, optimizer, loss)
         done = min(1.0, max(step / STEPS, (time.monotonic() - started) / left))
         progress((1 + done) / 2 if missing else done)
     with torch.no_grad():
         found = on_sphere(z)
         return found[_loss(examples, found, wanted).argmin()].cpu()
+
+
+def _alone(z: Tensor, optimizer: torch.optim.Adam, loss: Tensor) -> tuple[Tensor, torch.optim.Adam]:
+    """The row of least loss, with an optimizer that knows what the one of all rows knows of it."""
+    best = loss.argmin()
+    alone = z.detach()[best][None].clone().requires_grad_()
+    state = optimizer.state[z]
+    follower = torch.optim.Adam([alone], betas=(0.9, 0.99))
+    follower.state[alone] = {
+        "step": state["step"],
+        "exp_avg": state["exp_avg"][best][None].clone(),
+        "exp_avg_sq": state["exp_avg_sq"][best][None].clone(),
+    }
+    return alone, follower
 
 
 def _loss(examples: Examples, z: Tensor, wanted: Sight) -> Tensor:

@@ -131,7 +131,7 @@ const showFound = (file) => {
     pen.drawImage(image, x, y, size, size, 0, 0, 256, 256);
     found.src = file.url;
   }
-  document.getElementById("explored")?.scrollIntoView({
+  document.getElementById(cut ? "likeness" : "explored")?.scrollIntoView({
     block: "center", behavior: calm.matches ? "auto" : "smooth",
   });
 };

@@ -14,7 +14,7 @@ from ..walks import MAX_MOVE
 from .answers import internal
 from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, look_choice, roll_button, variety
 from .seed import FIRST_FACE
-from .upload import LIKENESS, connect_upload, upload_part
+from .upload import connect_upload, upload_part
 
 SLIDERS = 8
 
@@ -69,7 +69,6 @@ def explore_tab(draw: Studio) -> Tab:
             with gr.Column(min_width=240):
                 explore_map(on, draw, start)
         explore_beginning(on, draw, start)
-        gr.HTML(LIKENESS, elem_id="likeness", padding=False)
         on.steps, on.moves, on.code = hidden(), hidden(), hidden(code)
     return Tab(
         id="explore",

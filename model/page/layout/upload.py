@@ -30,6 +30,7 @@ def upload_part(on: SimpleNamespace, draw: Studio) -> None:
     label = "Or begin with a picture of a face"
     sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
     on.example = gr.Image(height=260, label=label, sources=sources, elem_id="example", buttons=[])
+    gr.HTML(LIKENESS, elem_id="likeness", padding=False)
     gr.HTML("No picture at hand? Try one of these drawings:", padding=False)
     ours = [(draw.files.add(png, f"{name}.png"), name) for name, png in drawings()]
     on.drawings = album(ours, label="Drawings to try", columns=len(ours), elem_id="drawings")
