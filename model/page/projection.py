@@ -19,10 +19,12 @@ LEARNING = 0.6  # of the time, at most, where examples are still missing
 STARTS, STEPS = 3, 50
 TOGETHER = 20  # steps for which all of them go on; the best goes on alone
 RATE = 0.1  # of Adam; falls to 0
-NOISE = 0.5  # standard deviations, on every latent in the first steps: faces in narrow places are broken ones
+NOISE = 0.3  # standard deviations, on every latent in the first steps: faces in narrow places are broken ones
 REAL = 0.3  # weight of how real a face looks, against its likeness
-MOST_REAL = 2.0  # standard deviations from the mean face, from which on it counts as real as can be
+MOST_REAL = 0.3  # standard deviations from the mean face, from which on it counts as real as can be
 SMOOTH = 0.2  # of the regression, as a part of the features' mean square
+FEATURES = 0.3  # weight of each stage's features, against that of the pixels
+PIXELS = 1.0  # what a pixel of a sketch is worth, against a feature
 COARSE, SKETCH = 16, 4  # sides of the pictures and of the features that are compared and learned from
 KEPT = 2  # models whose examples are kept, 20 MB each
 
@@ -49,14 +51,14 @@ class Sight:
         """All of it at a few numbers, (N, F): to compare with many faces, and to learn from."""
         coarse, *features = self.levels
         pooled = [adaptive_avg_pool2d(level, SKETCH).flatten(1) for level in features]
-        return torch.cat([0.2 * coarse.flatten(1), *pooled], 1)
+        return torch.cat([PIXELS * coarse.flatten(1), *pooled], 1)
 
 
 def apart(one: Sight, other: Sight, scales: Sequence[float]) -> Tensor:
-    """How far from each other, (N,): each kind of what is seen, in units of ``scales``, counts alike."""
+    """How far from each other, (N,): each kind of what is seen, in units of ``scales``."""
     total = torch.zeros_like(one.real)
     for i, (a, b, scale) in enumerate(zip(one.levels, other.levels, scales)):
-        total = total + (pyramid(a, b) if i == 0 else (a - b).square().sum(1).mean((1, 2))) / scale
+        total = total + (pyramid(a, b) if i == 0 else FEATURES * (a - b).square().sum(1).mean((1, 2))) / scale
     return total
 
 

@@ -85,8 +85,7 @@ def test_a_face_of_the_generator_is_found_again_and_nearer_than_by_pixels_alone(
     before = [far(by_pixels(generator, face), face) for face in faces]
     assert all(now < 0.75 * then for now, then in zip(near, before)), (near, before)
     assert torch.cosine_similarity(torch.stack(found), latents).min() > 0.5
-    # Of two strangers each kind of what is seen is one unit apart, or four in all.
-    assert max(near) < 0.5 * far(latents[0], faces[1])
+    assert max(near) < 0.25 * far(latents[0], faces[1])
 
 
 def test_whatever_the_picture_the_latent_is_as_long_as_typical_ones(generator, eye):
