@@ -90,5 +90,5 @@ def drawings() -> Iterator[tuple[str, bytes]]:
     """The name and the PNG of each drawing."""
     for look in LOOKS:
         file = io.BytesIO()
-        draw(look).save(file, "PNG")
+        draw(look).quantize(64).save(file, "PNG", optimize=True)
         yield look.name, file.getvalue()
