@@ -41,7 +41,8 @@ from model.page.layout.theme import theme
 from model.page.layout.wiring import DRAWINGS
 from model.page.models import ModelStore, open_models
 from model.page.share import best_style
-from model.page.studio import MAX_PICTURE_BYTES, Studio
+from model.page.studio import Studio
+from model.page.uploads import MAX_PICTURE_BYTES
 
 ROOT = Path(__file__).resolve().parent
 MODEL_ID = os.environ.get("MODEL_ID") or str(ROOT / "weights")

@@ -16,8 +16,9 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     draft: bool = False,
     formats: tuple[str, ...] = FORMATS,
+    square: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
-    """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to its central square, scaled.
+    """The bytes of a picture -> uint8 (resolution, resolution, 3): upright, cut to a square, scaled.
 
     Args:
         data: a whole file; of one that moves, the first picture counts.
@@ -26,16 +27,21 @@ def decode_picture(
         draft: decode a JPEG at a half, quarter or eighth of its size where that is still twice ``resolution``; it may
             then be as much larger than ``max_pixels``, up to MAX_PIXELS.
         formats: of Pillow's names, those that are read.
+        square: left, top and side of what is cut out, in pixels of the upright picture; the central square if None.
 
     Raises:
-        ValueError: too large or too small.
+        OutsidePicture: the square does not lie in the picture, or is too small.
+        ValueError: the picture is too large or too small.
         Exception: whatever Pillow raises for a broken file.
     """
     with Image.open(io.BytesIO(data), formats=formats) as opened:
-        width, height = opened.size
+        width, height = whole_size = opened.size
         # Of a progressive JPEG all coefficients are held at once, however small it is drawn.
         if draft and width * height <= MAX_PIXELS and not opened.info.get("progressive"):
-            opened.draft(None, (2 * resolution, 2 * resolution))
+            # As much as the square needs, and no more than may be decoded.
+            needed = 2 * resolution * min(whole_size) / max(square[2] if square else min(whole_size), 1)
+            most = min(whole_size) / (1 if width * height <= max_pixels else 2)
+            opened.draft(None, (int(min(needed, most)),) * 2)
             width, height = opened.size
         if width * height > max_pixels:
             raise ValueError(f"{width}x{height} is more than {max_pixels:,} pixels")
@@ -51,13 +57,45 @@ def decode_picture(
         if opened.format == "BMP" and opened.mode == "RGBA" and opened.getchannel("A").getextrema() == (0, 0):
             whole = opened.convert("RGB")  # bytes that nobody filled in; no viewer takes them for transparency
         image = to_srgb(upright(whole))
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
+    left, top, side = central(*image.size) if square is None else square_of(square, image.size, whole_size, resolution)
     image = to_rgb(image.crop((left, top, left + side, top + side)))
     if side != resolution:
         image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
     return np.asarray(image)
+
+
+class OutsidePicture(ValueError):
+    """A square that does not lie in its picture, or is too small."""
+
+
+def central(width: int, height: int) -> tuple[int, int, int]:
+    """Left, top and side of the largest square in the middle."""
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side
+
+
+def square_of(
+    square: tuple[int, int, int], size: tuple[int, int], whole_size: tuple[int, int], resolution: int
+) -> tuple[int, int, int]:
+    """A square of a picture, in pixels of that picture as it was decoded: upright, and perhaps smaller than it is.
+
+    Args:
+        square: left, top and side in pixels of the whole picture, upright.
+        size: of the picture as it was decoded, upright.
+        whole_size: of the whole picture, as it lies in its file.
+        resolution: a square of less than a quarter of it is too small.
+
+    Raises:
+        OutsidePicture: it does not lie in the picture, or is too small.
+    """
+    turned = size[0] != size[1] and (size[0] < size[1]) != (whole_size[0] < whole_size[1])
+    width, height = whole_size[::-1] if turned else whole_size
+    left, top, side = square
+    if min(left, top) < 0 or 4 * side < resolution or left + side > width or top + side > height:
+        raise OutsidePicture(f"{left},{top},{side} is no square of {width}x{height}")
+    smaller = min(size[0] / width, size[1] / height)
+    side = max(1, min(round(side * smaller), *size))
+    return min(round(left * smaller), size[0] - side), min(round(top * smaller), size[1] - side), side
 
 
 def upright(image: Image.Image) -> Image.Image:

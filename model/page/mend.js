@@ -10,7 +10,7 @@ document.addEventListener("play", ({ target }) => {
 }, true);
 
 // Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
-const names = { truncations: "Truncation", map: "Neighbour" };
+const names = { truncations: "Truncation", map: "Neighbour", drawings: "Drawing" };
 new MutationObserver(() => {
   for (const button of document.querySelectorAll(".grid-container button.thumbnail-item")) {
     const name = `${names[button.closest(".block").id] ?? "Seed"} ${button.textContent.trim()}`;
@@ -36,11 +36,6 @@ document.addEventListener("change", (event) => {
   event.target.value = "";
   say(tooLarge);
 }, true);
-
-// What was found for an uploaded picture is shown, wherever one was on the page.
-const showFound = () => document.getElementById("explored")?.scrollIntoView({
-  block: "center", behavior: calm.matches ? "auto" : "smooth",
-});
 
 // The opening picture gives way to the page once that shows what its address asks for.
 const began = Date.now();

@@ -27,6 +27,7 @@ from ..hub import LoadError, load_model
 from ..memory import MODEL, Face, face_png
 from ..sampling import latents_from_seeds
 from .looks import shown
+from .perception import Eye
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
@@ -163,11 +164,14 @@ class ModelStore:
 
     "blend:0.5" is half way from the first to the second of them, where they have a common origin. Any other name is
     the id of a model on the Hub: it is fetched into ``folder`` without a token, from safetensors of at most MAX_BYTES
-    only, one at a time, and the oldest gives way to it.
+    only, one at a time, and the oldest gives way to it. ``shipped`` is the folder of the model that comes with the
+    page.
     """
 
-    def __init__(self, own: dict[str, LoadedModel | Path], folder: str | Path) -> None:
-        self.names, self.folder = list(own), Path(folder)
+    def __init__(
+        self, own: dict[str, LoadedModel | Path], folder: str | Path, shipped: str | Path | None = None
+    ) -> None:
+        self.names, self.folder, self._shipped = list(own), Path(folder), shipped
         self._own = dict(own)
         self._blended = lru_cache(BLENDS)(self._blend)
         self._guests: OrderedDict[str, LoadedModel] = OrderedDict()
@@ -201,6 +205,11 @@ class ModelStore:
             return self._guests.get(name) or self._fetch(name)
         finally:
             self._fetching.release()
+
+    @cached_property
+    def eye(self) -> Eye | None:
+        """What compares faces, whichever model drew them: the shipped discriminator; None where none is shipped."""
+        return None if self._shipped is None else Eye.load(self._shipped)
 
     def ready(self, name: str) -> LoadedModel:
         """The model of that name, if nothing has to be fetched for it.
@@ -283,7 +292,7 @@ def open_models(weights: Path, model_id: str, revision: str | None, guests: Path
         if first == "anime-faces":
             raise LoadError(f"MODEL_ID {error}") from error
         notice = f"MODEL_ID {error}. These faces come from the model that ships with the page."
-    store = ModelStore(own | {name: path for name, path in shipped.items() if name not in own}, guests)
+    store = ModelStore(own | {name: path for name, path in shipped.items() if name not in own}, guests, weights)
     try:
         store[""]
     except LoadError as error:

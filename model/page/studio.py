@@ -2,13 +2,13 @@
 
 import io
 import zipfile
-from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 
-from ..pictures import FORMATS, decode_picture
 from ..sampling import MAX_SEED, image_grid, interpolate
 from .animation import to_gif, to_mp4, to_png
 from .cache import FileCache
@@ -16,7 +16,8 @@ from .checks import Refusal, choice, creativity, must_be, seed_number, switch, w
 from .explore import code_to_latent, latent_to_code, latents_around
 from .looks import Enlargement, look_of, suffix
 from .models import WORKERS, ModelStore, Progress, Unwanted, ignore, wanted, while_wanted
-from .projection import project
+from .projection import SEARCHER, project
+from .uploads import face_in
 from .walks import keys_of, latent_of, move, seed_or_none, walk
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
@@ -24,7 +25,6 @@ MAX_SHARP = 192  # frames of a film that are redrawn, 40 ms each
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
 WAY_FRAMES = 11  # faces in the strip of an interpolation
 FRAMES_PER_SECOND = 20
-MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS = 16_000_000, 2**24
 
 Album = list[tuple[str, str]]  # (PNG, caption)
 
@@ -214,31 +214,26 @@ class Studio:
         return [(self.files.add(to_png(face), name), str(i)) for i, face in enumerate(faces)]
 
     def project(
-        self, picture: object, model: str = "", progress: Callable[[float], object] = lambda done: None
+        self,
+        picture: object,
+        model: str = "",
+        square: str = "",
+        enlarge: Enlargement = "none",
+        progress: Progress = ignore,
     ) -> tuple[str, str]:
-        """Find a face like the one in a picture; best with one face in its middle, seen from the front.
+        """Find a face like the one in a picture; best where the face fills a square of it, seen from the front.
 
         Returns the PNG and the face's code, which is a start for Explore and a face for an interpolation.
 
         Args:
-            picture: an uploaded PNG, JPEG, WebP or BMP file; cut to its central square.
+            picture: an uploaded PNG, JPEG, WebP or BMP file.
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.
+            square: where the face is: left, top and side in pixels, such as "40,0,200"; if empty, the largest square
+                in the middle of the picture.
+            enlarge: as of /seed; sharp takes 40 ms a face at 128 pixels and 200 ms beyond.
         """
-        generator = self.models[model].generator
-        file = self.files.find(picture) if isinstance(picture, str) else None
-        if picture is not None and file is None:
-            raise Refusal(
-                "Picture must be a file that was uploaded to this page within the last hour; upload it again."
-            )
-        try:
-            if file is None or file.stat().st_size > MAX_PICTURE_BYTES:
-                raise ValueError
-            pixels = decode_picture(file.read_bytes(), generator.image_size, max_pixels=MAX_PICTURE_PIXELS, draft=True)
-        except Exception:  # a broken file can raise almost anything
-            formats, side = ", ".join(FORMATS[:-1]), generator.image_size // 4
-            kind = f"a whole {formats} or {FORMATS[-1]} file, from {side} pixels a side to 16 megapixels and 16 MB"
-            raise must_be("Picture", kind, file and file.name) from None
-        target = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 127.5 - 1
+        drawn, look = self.models[model], look_of(enlarge)
+        target = face_in(self.files, picture, square, drawn.generator.image_size)
         still = wanted.get()
 
         def go_on(done: float) -> None:
@@ -246,8 +241,10 @@ class Studio:
                 raise Unwanted
             progress(done)
 
-        code = latent_to_code(project(generator, target, progress=go_on))
-        return self.explore(code, model=model)
+        # In this context, where Gradio's progress bar knows whose it is.
+        search = partial(project, drawn.generator, target, self.models.eye, progress=go_on)
+        z = SEARCHER.submit(copy_context().run, search).result()
+        return self.explore(latent_to_code(z), model=model, enlarge=look)
 
 
 def _image(png: bytes) -> Image.Image:

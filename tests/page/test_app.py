@@ -38,7 +38,6 @@ from model.page.layout.page import naming
 from model.page.layout.parts import variety, variety_words
 from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES, ModelStore, open_models
-from model.page.projection import project
 from model.sharp import sharpen
 
 WEIGHTS = ROOT / "weights"
@@ -266,16 +265,22 @@ def test_a_picture_of_a_face_leads_to_a_face_like_it(client, generator, tmp_path
     assert pixels(client.predict(code, 1.0, api_name="/explore")[0]) == pixels(file)
 
 
-def test_the_same_picture_gives_the_same_latent_and_time_bounds_the_search(generator):
-    face = torch.from_numpy(np.array(generator.generate(seeds=[7])[0])).permute(2, 0, 1) / 127.5 - 1
-    heard: list[float] = []
-    one, two = (project(generator, face, seconds=1e9, progress=heard.append) for _ in range(2))
-    assert torch.equal(one, two) and one.shape == (generator.latent_dim,)
-    assert heard == sorted(heard[: len(heard) // 2]) * 2 and heard[-1] == 1.0
-    heard.clear()
-    project(generator, face, seconds=1e-9, progress=heard.append)
-    assert len(heard) == 1
-    assert all(parameter.grad is None for parameter in generator.parameters())
+def test_a_square_says_where_the_face_is_in_a_larger_picture(client, generator, tmp_path):
+    wanted, *others = generator.generate(seeds=[4243, 1, 2, 3, 4])
+    large = Image.new("RGB", (500, 300), "#5a8c5a")
+    large.paste(wanted.resize((160, 160)), (310, 20))
+    picture = handle_file(to_picture(tmp_path, large, "large.png"))
+    smooth = Image.Resampling.LANCZOS
+    found, middle = (
+        Image.open(client.predict(picture, "", square, api_name="/project")[0]) for square in ("310,20,160", "")
+    )
+    assert difference(found, wanted, smooth) < 0.75 * min(difference(found, other, smooth) for other in others)
+    assert difference(found, wanted, smooth) < 0.75 * difference(middle, wanted, smooth)
+    larger = Image.open(client.predict(picture, "", "310,20,160", "smooth", api_name="/project")[0])
+    assert larger.size == (512, 512)
+    for square, words in (("310,20,200", "inside the picture"), ("x", "empty, or left, top and side in pixels")):
+        with pytest.raises(AppError, match=f"Square must be {words}"):
+            client.predict(picture, "", square, api_name="/project")
 
 
 @pytest.mark.parametrize("fault", ["text", "empty", "cut short", "bomb", "tiny", "vector", "none"])
@@ -407,7 +412,7 @@ def test_the_api_is_documented_endpoints(client):
         "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model, enlarge],
         "/find": [("wishes", "str"), ("count", "int"), model, enlarge],
         "/similar": [("start", "str"), ("count", "int"), model, enlarge],
-        "/project": [("picture", "filepath"), model],
+        "/project": [("picture", "filepath"), model, ("square", "str"), enlarge],
     }
     for info in endpoints.values():
         for parameter in info["parameters"]:

@@ -330,6 +330,65 @@ def test_a_picture_that_is_uploaded_leads_to_a_face_to_explore(visit, tmp_path, 
     visit.expect_face(visit.tab.locator("#map img").nth(12), found)
 
 
+def test_the_square_over_a_picture_moves_by_mouse_and_keys_and_the_face_is_shown_beside_it(visit, tmp_path, generator):
+    large = Image.new("RGB", (500, 300), "#5a8c5a")
+    large.paste(generator.generate(seeds=[4242])[0].resize((160, 160)), (310, 20))
+    large.save(tmp_path / "large.png")
+    visit.open("Explore")
+    expect(visit.tab.locator("#likeness canvas").first).to_be_hidden()
+    visit.tab.locator("#example input[type=file]").set_input_files(tmp_path / "large.png")
+    start = visit.tab.get_by_role("textbox", name="Start")
+    expect(start).to_have_value(re.compile("^z"), timeout=60_000)
+    yours, _, shown = visit.tab.locator("#likeness canvas").all()
+    expect(shown).to_be_visible()
+    first = start.input_value()
+    square, corner = visit.tab.locator("#square"), visit.tab.locator("#square i")
+    square.scroll_into_view_if_needed()
+
+    def drag(part: Locator, x: float, y: float) -> None:
+        box = part.bounding_box()
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        visit.tab.mouse.move(*middle)
+        visit.tab.mouse.down()
+        visit.tab.mouse.move(middle[0] + x, middle[1] + y, steps=3)
+        visit.tab.mouse.up()
+
+    width = square.bounding_box()["width"]  # of 300 pixels of the picture
+    drag(corner, -width * 140 / 300, -width * 140 / 300)
+    drag(square, width * 210 / 300, width * 20 / 300)
+    left, top, side = (int(word) for word in visit.tab.evaluate("squareText()").split(","))
+    assert abs(left - 310) < 6 and abs(top - 20) < 6 and abs(side - 160) < 6
+    expect(start).not_to_have_value(first, timeout=60_000)
+    visit.tab.wait_for_function("square.asked === squareText() && !document.querySelector('#example .progress-text')")
+    colour = yours.evaluate("canvas => [...canvas.getContext('2d').getImageData(4, 4, 1, 1).data]")
+    assert max(abs(a - b) for a, b in zip(colour, (90, 140, 90))) > 20  # the face fills what was cut out
+    square.press("ArrowLeft")
+    assert int(visit.tab.evaluate("squareText()").split(",")[0]) < left
+    square.press("-")
+    assert int(visit.tab.evaluate("squareText()").split(",")[2]) < side
+    assert "tab=explore" in visit.tab.url  # the arrow keys did not go back
+    square.press("+")
+    for _ in range(40):
+        square.press("ArrowRight")
+    left, top, side = (int(word) for word in visit.tab.evaluate("squareText()").split(","))
+    assert abs(left + side - 500) <= 1  # no further than the picture
+
+
+def test_a_drawing_can_be_tried_and_a_slider_goes_from_it_to_its_face(browser, served):
+    with Visit(browser, served.url, "desktop") as visit:
+        visit.open("Explore")
+        visit.tab.get_by_role("button", name="Drawing wheat").click()
+        expect(visit.tab.get_by_role("textbox", name="Start")).to_have_value(re.compile("^z"), timeout=60_000)
+        yours, between, found = visit.tab.locator("#likeness canvas").all()
+        expect(found).to_be_visible()
+        pixels = "canvas => canvas.toDataURL()"
+        slider = visit.tab.get_by_role("slider", name="From your picture to the face")
+        assert len({canvas.evaluate(pixels) for canvas in (yours, between, found)}) == 3
+        for key, end in (("Home", yours), ("End", found)):
+            slider.press(key)
+            assert between.evaluate(pixels) == end.evaluate(pixels)
+
+
 def test_an_upload_that_is_no_picture_is_explained(browser, served, tmp_path):
     (tmp_path / "mine.png").write_text("no picture")
     with Visit(browser, served.url, "desktop") as visit:

@@ -56,6 +56,7 @@ def download(hub: Hub, home: Path, *arguments: str | Path) -> None:
 
 def expected_names() -> set[str]:
     names = {"README.md", "LICENSE", "app.py", "requirements.txt", "weights/samples.png", "weights/interpolation.png"}
+    names |= {"weights/discriminator.safetensors"}  # one for all models
     names |= {f"{folder}/{name}" for folder in ("weights", f"weights/{OTHER}") for name in DRAWING}
     names |= {f"model/page/{path.name}" for path in (ROOT / "model/page").iterdir() if path.is_file()}
     return names | {str(path.relative_to(ROOT)) for path in (ROOT / "model").rglob("*.py")}

@@ -20,6 +20,7 @@ FOLDERS = {"model": "*.py", "model/page": "*", "model/page/layout": "*.py"}
 # What a page needs of a model.
 MODEL_FILES = ("config.json", "model.safetensors", "directions.safetensors", "faces.safetensors")
 README_PICTURES = ("samples.png", "interpolation.png")
+EYE = "discriminator.safetensors"  # by which a page finds the face of a picture, whichever model draws it
 VARIABLES = ("MODEL_ID", "MODEL_REVISION")
 RUNTIME = "onnxruntime-web@1.30.0"
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
@@ -47,7 +48,7 @@ def space_files(folder: Path) -> dict[str, Path]:
     for name, pattern in FOLDERS.items():
         files |= {f"{name}/{path.name}": path for path in sorted((ROOT / name).glob(pattern)) if path.is_file()}
     models = {f"weights/{path.parent.name}": path.parent for path in sorted(ROOT.glob("weights/*/config.json"))}
-    sources = {f"weights/{name}": folder / name for name in (*MODEL_FILES, *README_PICTURES)}
+    sources = {f"weights/{name}": folder / name for name in (*MODEL_FILES, *README_PICTURES, EYE)}
     for name in strangers(folder):
         sources.pop(f"weights/{name}", None)
     sources |= {f"{place}/{name}": source / name for place, source in models.items() for name in MODEL_FILES}

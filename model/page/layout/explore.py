@@ -1,9 +1,8 @@
 """The Explore tab: a walk from face to face on a map, along sliders, or from an uploaded picture."""
 
-import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 
@@ -12,7 +11,7 @@ from ..looks import best_look
 from ..models import ModelStore
 from ..studio import Studio
 from ..walks import MAX_MOVE
-from .answers import internal, refusing
+from .answers import internal
 from .parts import (
     PRIVATE,
     Tab,
@@ -29,6 +28,7 @@ from .parts import (
     variety,
 )
 from .seed import FIRST_FACE
+from .upload import connect_upload, upload_part
 
 SLIDERS = 8
 
@@ -64,9 +64,7 @@ def explore_beginning(on: SimpleNamespace, draw: Studio, start: str) -> None:
             on.start = gr.Textbox(start, label="Start", info="A seed, a name or a face's code.", max_lines=1)
             on.truncation = variety(draw.models)
         with gr.Column(min_width=240):
-            label = "Or begin with a picture of a face"
-            sources: list[Literal["upload", "webcam", "clipboard"]] = ["upload", "clipboard"]
-            on.example = gr.Image(height=150, label=label, sources=sources, elem_id="example", buttons=[])
+            upload_part(on, draw)
             on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
@@ -121,41 +119,16 @@ def pick_neighbour(steps: str, event: gr.SelectData) -> tuple[Any, ...]:
     return gr.Gallery(selected_index=None), steps if middle else f"{steps}.{event.index}".strip(".")
 
 
-def searching(draw: Studio) -> Callable[..., Any]:
-    """``Studio.project`` with Gradio's progress bar."""
-
-    def project(
-        picture: dict[str, Any] | None,
-        model: str = "",
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio asks for its progress bar in this way
-    ) -> tuple[str, str]:
-        path = picture.get("path", "") if isinstance(picture, dict) else picture
-        return draw.project(path, model, lambda done: progress(done, "Looking for the face"))
-
-    project.__doc__ = Studio.project.__doc__
-    return project
-
-
 def connect_explore(explore: Tab, model: gr.Textbox, draw: Studio) -> None:
     """Let the map, the sliders and an uploaded picture lead to a face."""
     on = explore.parts
-    place, project = placing(draw.models), searching(draw)
+    place = placing(draw.models)
     forget: dict[str, Any] = dict(fn=None, inputs=None, outputs=[on.steps, on.moves], js="() => ['', '']", **PRIVATE)
     on.around.select(pick_neighbour, on.steps, [on.around, on.steps], preprocess=False, **PRIVATE)
     on.back.click(None, on.steps, on.steps, js="stepBack", **PRIVATE)
     on.reset.click(**forget).then(place, [on.moves, model], on.sliders, **PRIVATE)
-    found = on.example.upload(
-        refusing(project),
-        [on.example, model],
-        [on.picture, on.start],
-        preprocess=False,
-        concurrency_limit=1,
-        api_name="project",
-        api_description=inspect.getdoc(project),
-        show_progress_on=[on.example, on.picture],
-    )
-    found.success(None, None, None, js="showFound", **PRIVATE)
-    found.success(**forget).then(place, [on.moves, model], on.sliders, **PRIVATE)
+    for found in connect_upload(on, model, draw):
+        found.success(**forget).then(place, [on.moves, model], on.sliders, **PRIVATE)
     model.change(place, [on.moves, model], on.sliders, **PRIVATE)
     for slider in on.sliders:
         slider.input(None, on.sliders, on.moves, js="amounts", **PRIVATE)
