@@ -36,6 +36,7 @@ from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.layout.page import naming
 from model.page.layout.parts import variety, variety_words
+from model.page.layout.seed import opening_face
 from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES, ModelStore, open_models
 from model.sharp import sharpen
@@ -447,6 +448,23 @@ def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, gene
     assert face.size == sharp.size and max(ImageStat.Stat(ImageChops.difference(face, sharp)).mean) < 4
     with urllib.request.urlopen(f"{page.url}/?tab=batch&first_seed=3", timeout=30) as answer:
         assert '<img class="first" width="64" height="64" alt="">' in answer.read().decode()
+
+
+def test_no_page_waits_while_the_face_of_another_is_redrawn(tmp_path, generator):
+    asked, inner = [], []
+    generator.generate([7])[0].save(tmp_path / "face.png")
+
+    class Studio:
+        def seed(self, seed: str, truncation: float, look: str) -> str:
+            asked.append(look)
+            if look != "none":  # meanwhile
+                inner.append(opening({"seed": "8"}))
+            return str(tmp_path / "face.png")
+
+    opening = opening_face(Studio())
+    assert opening({}).startswith(b"RIFF") and asked == ["sharp-256", "none"]
+    assert inner == [(tmp_path / "face.png").read_bytes()]
+    assert opening({"seed": "9", "enlarge": "none"}) == inner[0] and opening({}).startswith(b"RIFF")
 
 
 def test_a_style_lies_between_the_two_models(client):

@@ -58,7 +58,7 @@ class Visit:
         self.url = url
         self.tab.goto(f"{url}/{query}")
         expect(self.tab.get_by_role("heading", name="Draw an anime face")).to_be_visible()
-        self.tab.wait_for_function("typeof restored !== 'undefined' && restored")
+        self.tab.wait_for_function("typeof restored !== 'undefined' && restored", timeout=60_000)
 
     @property
     def field(self) -> Locator:

@@ -2,7 +2,9 @@
 
 import html
 import io
+import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,20 +80,36 @@ def seed_tab(draw: Studio) -> Tab:
 
 
 def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
-    """What draws the face that the page opens with at an address, so that it is there before any script runs."""
+    """What draws the face that the page opens with at an address, so that it is there before any script runs.
+
+    One is redrawn sharp at a time: nobody stands in line for a page, and whoever finds the place taken sees the face
+    as it was drawn until the page itself has asked for it.
+    """
+    place = threading.Lock()
 
     def opening(query: Mapping[str, str]) -> bytes | None:
         if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start", "wishes"} & query.keys():
             return None  # other faces, which the page draws
+        look: Any = query.get("enlarge", best_look())
+        sharp = str(look).startswith("sharp") and place.acquire(blocking=False)
         try:
             truncation: Any = parse(query.get("truncation"), 1.0)
-            look: Any = query.get("enlarge", best_look())
-            png = Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation, look)).read_bytes()
+            drawn = draw.seed(query.get("seed", str(FIRST_FACE)), truncation, look if sharp else "none")
+            png = Path(drawn).read_bytes()
         except (Refusal, OSError):  # the page says why
             return None
-        return png if look == "none" else to_webp([Image.open(io.BytesIO(png))], size=LARGE // 2)
+        finally:
+            if sharp:
+                place.release()
+        return as_webp(png) if sharp else png
 
     return opening
+
+
+@lru_cache(16)
+def as_webp(png: bytes) -> bytes:
+    """A sixth of the bytes, for the page that every visitor loads."""
+    return to_webp([Image.open(io.BytesIO(png))], size=LARGE // 2)
 
 
 @internal
