@@ -174,7 +174,7 @@ class Studio:
             str(start).strip(),
         )
         known: dict[str, Any] = {"code": code}
-        if text.isascii() and text.isdecimal() and not steps:  # to the last bit, which a code is not
+        if text.isdecimal() and not steps:  # to the last bit, which a code is not
             known = {"seed": int(text), "moves": tuple(float(move) for move in moves.split(",") if move)}
         return self.files.add(drawn.png(face, truncation=truncation, **known), "explored.png"), code
 

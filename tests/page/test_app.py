@@ -32,14 +32,11 @@ from model import Generator, latents_from_seeds
 from model.blending import blend
 from model.directions import Directions
 from model.hub import LoadError, load_generator
-from model.memory import read_face
 from model.names import seed_of
-from model.page.cache import FileCache
 from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.layout.wiring import add_key
-from model.page.models import GUESTS, MAX_BYTES, open_models
+from model.page.models import GUESTS, MAX_BYTES
 from model.page.projection import project
-from model.page.studio import Studio
 
 WEIGHTS = ROOT / "weights"
 BIGGEST = 2**32 - 1
@@ -373,14 +370,6 @@ def test_a_name_that_would_be_several_faces_on_the_way_goes_there_as_its_seed(na
     assert add_key("63, 27", " alice ")[1] == "63, 27,  alice " and add_key("63", "007")[1] == "63, 007"
 
 
-def test_a_name_of_foreign_digits_is_remembered_by_its_code(tmp_path, generator):
-    """The Arabic digit three is a name, and the face of seed 3 is another one."""
-    models, _ = open_models(WEIGHTS, str(WEIGHTS), None, tmp_path / "guests")
-    path, code = Studio(models, FileCache(tmp_path / "files")).explore("\u0663")
-    assert read_face(path).seed is None and read_face(path).code == code
-    assert pixels(path) == pixels(generator.generate([seed_of("\u0663")])[0])
-
-
 def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, generator):
     request = urllib.request.Request(f"{page.url}/?seed=8&seed=7", headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -487,7 +476,6 @@ HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
 from model.page.projection import project
-from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):
