@@ -34,6 +34,15 @@ const shownAddress = () => {
   query.delete("__theme");
   return query.size ? `?${query}` : `?tab=seed&seed=${shownSeed() ?? ""}`;
 };
+// One face may have several addresses: what is as usual may be left out of them.
+const USUAL = { tab: "seed", truncation: "1", enlarge: "none", model: models[0] };
+const plain = (address) => {
+  const query = new URLSearchParams(address);
+  for (const [key, value] of [...query]) if (!value || USUAL[key] === value) query.delete(key);
+  query.sort();
+  return `${query}`;
+};
+const isSame = (one, other) => plain(one.address) === plain(other.address);
 const view = () => document.querySelector(`#${VIEWS[openTab()]} img`);
 const shownSeed = () => document.querySelector("#picture img")?.src.match(/\/seed-(\d+)/)?.[1];
 const current = () => {
@@ -44,13 +53,11 @@ const current = () => {
   const name = openTab() === "seed" ? words() : "An explored face";
   return { address: shownAddress(), name, picture: canvas.toDataURL("image/webp", 0.85) };
 };
-const without = (list, { address }) => kept[list].filter((face) => face.address !== address);
+const without = (list, face) => kept[list].filter((other) => !isSame(face, other));
 
 const keepLately = () => {
   const face = current();
-  if (!face || kept.lately[0]?.address === face.address) return;
-  const known = kept.lately.some(({ address }) => address === face.address);
-  if (known) return; // going back is no new face
+  if (!face || kept.lately.some((other) => isSame(face, other))) return; // going back is no new face
   kept.lately = [face, ...kept.lately].slice(0, LATELY);
   write("lately");
 };
@@ -89,7 +96,7 @@ const agree = () => {
     const [text, heart] = caption.children;
     const sentence = caption.dataset.of === "explored" ? "Where you are" : stale ? `Still seed ${seed}` : words();
     if (text.textContent !== sentence) text.textContent = sentence;
-    const pressed = String(kept.favourites.some((face) => face.address === address));
+    const pressed = String(kept.favourites.some((face) => isSame(face, { address })));
     if (heart.ariaPressed !== pressed) heart.ariaPressed = pressed;
   }
 };

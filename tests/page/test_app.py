@@ -564,7 +564,6 @@ HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
 from model.page.projection import project
-from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):

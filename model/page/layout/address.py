@@ -36,7 +36,7 @@ def opening(every: Sequence[Tab], tabs: gr.Tabs, chosen: gr.Dropdown) -> Callabl
         """``usual``: an address that asks for nothing is that of the usual face; what is empty asks for nothing."""
         query = {key: value for key, value in query.items() if value}
         named = [tab for tab in every if tab.id == query.get("tab")]
-        asked = named if query.get("tab") else [tab for tab in every if next(iter(tab.controls)) in query]
+        asked = named or [tab for tab in every if next(iter(tab.controls)) in query]
         if not asked and not usual:
             return {tabs: gr.skip()}
         tab = (asked or every)[0]
