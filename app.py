@@ -40,6 +40,7 @@ from model.page.layout.seed import FIRST_FACE, opening_face
 from model.page.layout.theme import theme
 from model.page.layout.wiring import DRAWINGS
 from model.page.models import ModelStore, open_models
+from model.page.share import best_style
 from model.page.studio import Studio
 from model.page.uploads import MAX_PICTURE_BYTES
 
@@ -80,7 +81,9 @@ def studio() -> Studio:
 
 def scripts() -> str:
     """The page's JavaScript, and what it must know from here."""
-    known = {"models": load()[0].names, "maxPicture": MAX_PICTURE_BYTES, "tooLarge": TOO_LARGE}
+    models = load()[0]
+    known = {"models": models.names, "revisions": {models.names[0]: models[""].revision}}
+    known |= {"bestStyle": best_style(), "maxPicture": MAX_PICTURE_BYTES, "tooLarge": TOO_LARGE}
     constants = [f"const {name} = {json.dumps(value)};" for name, value in known.items()]
     return "\n".join([*constants, *(file.read_text() for file in sorted((ROOT / "model/page").glob("*.js")))])
 

@@ -13,6 +13,7 @@ from .directions import read_measured
 FACES = "faces.safetensors"
 # Standard deviations from the mean face, from which on a wish is fulfilled: further out faces are odd, not better.
 CLEAR = 2.0
+MAX_FACES = 2**20  # of an index
 
 
 @dataclass
@@ -34,8 +35,15 @@ class FaceIndex:
         """That beside the weights; none (N = K = 0) where the file is absent, damaged or made for other weights."""
         if found := read_measured(folder, FACES, "values", "attributes"):
             values, labels, ends = found
-            if values.ndim == 2 and values.shape[1] == len(labels) and values.isfinite().all():
+            texts = [*labels, *(end for both in ends for end in both)]
+            sound = all(isinstance(text, str) for text in texts) and values.ndim == 2 and len(values) <= MAX_FACES
+            if sound and values.shape[1] == len(labels) and values.isfinite().all():
                 return cls(values.float(), labels, ends)
+        return cls.empty()
+
+    @classmethod
+    def empty(cls) -> "FaceIndex":
+        """That of weights of which nothing was measured."""
         return cls(torch.empty(0, 0), [], [])
 
     def phrases(self) -> list[str]:
@@ -61,6 +69,12 @@ class FaceIndex:
             raise ValueError(f"wish: '{wish:.40}' is not one that was measured; there are {can}")
         return meant[0]
 
+    def nearest(self, values: Tensor, n: int = 25) -> list[int]:
+        """The ``n`` seeds of which least differs from ``values`` (K,), the nearest first."""
+        apart = (self.values - values).norm(dim=1)  # (N,)
+        nearest: list[int] = apart.argsort(stable=True)[:n].tolist()
+        return nearest
+
     def find(self, wishes: Sequence[str], n: int = 25) -> list[int]:
         """The ``n`` seeds that come nearest to all of ``wishes``, the nearest first.
 
@@ -73,5 +87,6 @@ class FaceIndex:
             raise ValueError("wish: give one, such as 'green hair'")
         meant = [self.read_wish(wish) for wish in wishes]
         fulfilled = torch.stack([sign * self.values[:, column] for column, sign in meant]).clamp(max=CLEAR)  # (W, N)
-        worst, mean = fulfilled.amin(0).tolist(), fulfilled.mean(0).tolist()
-        return sorted(range(len(worst)), key=lambda seed: (-worst[seed], -mean[seed], seed))[:n]
+        by_mean = fulfilled.mean(0).argsort(descending=True, stable=True)
+        worst = fulfilled.amin(0)[by_mean]
+        return by_mean[worst.argsort(descending=True, stable=True)[:n]].tolist()

@@ -18,12 +18,14 @@ from .directions import DIRECTIONS, Directions
 from .errors import LoadError as LoadError
 from .errors import load_error
 from .files import CONFIG_BYTES, check_client, local_path, most_bytes, read_config
+from .finding import FACES, FaceIndex
 from .generator import Generator
 
 FILES = (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE)
 REACH_SECONDS = 10  # for the Hub to answer
 DOWNLOAD_SECONDS = 120  # for the weights to arrive after that
 MAX_BYTES = 2**30  # of a file
+INDEX_BYTES = 2**24  # of an index of faces
 
 
 def load_generator(model_id: str | Path, revision: str | None = None) -> Generator:
@@ -33,8 +35,9 @@ def load_generator(model_id: str | Path, revision: str | None = None) -> Generat
 
 def load_model(
     model_id: str | Path, revision: str | None = None, *, public: Path | None = None, max_bytes: int = MAX_BYTES
-) -> tuple[Generator, Directions]:
-    """A generator in eval mode, with its directions if it has some, from a weights folder or else from the Hub.
+) -> tuple[Generator, Directions, FaceIndex]:
+    """A generator in eval mode, with its directions and its index of faces if it has some, from a weights folder or
+    else from the Hub.
 
     Unlike :meth:`Generator.from_pretrained` it waits at most REACH_SECONDS for an answer of the Hub and
     DOWNLOAD_SECONDS for each file, and asks for both files. A 40-hex ``revision`` in the cache asks no host.
@@ -57,7 +60,7 @@ def load_model(
             if not (folder / name).is_file():
                 raise FileNotFoundError(name)
         generator = Generator.from_pretrained(folder)
-        return generator, Directions.load(folder, generator.latent_dim)
+        return generator, Directions.load(folder, generator.latent_dim), FaceIndex.load(folder)
     except Exception as error:
         unreachable = f"the Hub could not be reached within {REACH_SECONDS} seconds"
         raise load_error(error, model_id, revision, public=public is not None, unreachable=unreachable) from error
@@ -78,10 +81,11 @@ def _download(model_id: str, revision: str | None, public: Path | None, max_byte
             check_client()
             config = fetch(FILES[0], CONFIG_BYTES)
             answers.put(config)
-            known = try_to_load_from_cache(model_id, DIRECTIONS, public, revision)
-            if not (re.fullmatch("[0-9a-f]{40}", revision or "") and known is _CACHED_NO_EXIST):
-                with suppress(EntryNotFoundError, LocalEntryNotFoundError):  # not every model has directions
-                    fetch(DIRECTIONS, max_bytes)
+            for name, most in ((DIRECTIONS, max_bytes), (FACES, min(max_bytes, INDEX_BYTES))):
+                known = try_to_load_from_cache(model_id, name, public, revision)
+                if not (re.fullmatch("[0-9a-f]{40}", revision or "") and known is _CACHED_NO_EXIST):
+                    with suppress(EntryNotFoundError, LocalEntryNotFoundError):  # not every model has them
+                        fetch(name, most)
             needed = most_bytes(Generator.on_meta(read_config(Path(config))).state_dict())
             answers.put(fetch(FILES[1], min(needed, max_bytes)))
         except Exception as error:

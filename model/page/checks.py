@@ -54,7 +54,7 @@ def number(field: str, value: object, low: float, high: float) -> float:
 
 def creativity(value: object) -> float:
     """A truncation."""
-    return number("Variety (truncation)", value, 0, MAX_TRUNCATION)
+    return number("Truncation", value, 0, MAX_TRUNCATION)
 
 
 def switch(field: str, value: object) -> bool:

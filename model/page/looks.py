@@ -31,7 +31,7 @@ def why_not_sharp() -> str:
     return ""
 
 
-def best_look() -> str:
+def best_look() -> Enlargement:
     """How the page shows a face that nobody asked otherwise for: sharp, where that is to be had."""
     return "none" if why_not_sharp() else "sharp-256"
 

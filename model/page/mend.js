@@ -10,7 +10,7 @@ document.addEventListener("play", ({ target }) => {
 }, true);
 
 // Gradio names the pictures of a gallery "Thumbnail 1 of 16"; for a screen reader too they are what stands under them.
-const names = { truncations: "Variety", map: "Neighbour", drawings: "Drawing" };
+const names = { truncations: "Truncation", map: "Neighbour", drawings: "Drawing" };
 new MutationObserver(() => {
   for (const button of document.querySelectorAll(".grid-container button.thumbnail-item")) {
     const name = `${names[button.closest(".block").id] ?? "Seed"} ${button.textContent.trim()}`;

@@ -21,9 +21,11 @@ from torch import Tensor
 
 from ..blending import blend
 from ..directions import Directions
+from ..finding import FaceIndex
 from ..generator import Generator
 from ..hub import LoadError, load_model
 from ..memory import MODEL, Face, face_png
+from ..sampling import latents_from_seeds
 from .looks import shown
 from .perception import Eye
 
@@ -32,6 +34,7 @@ GUESTS = 3  # public models that are kept, in memory and on the disk
 BLENDS = 4  # blended models that are kept in memory
 FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried again
 REMEMBERED = 256  # faces of a model, about 8 kB each
+FITTED = 10_000  # measured faces from which others are estimated, in half a second
 LARGE_REMEMBERED = 32  # enlarged ones, up to 0.4 MB each
 
 T = TypeVar("T")
@@ -56,15 +59,20 @@ class Unwanted(Exception):
 
 
 class LoadedModel:
-    """A generator, its directions, and the PNGs of the faces that it drew last.
+    """A generator, its directions, its index of faces, and the PNGs of the faces that it drew last.
 
     ``name``, on the page or on the Hub, and ``revision``, a commit there, are what its PNGs say of it.
     """
 
     def __init__(
-        self, generator: Generator, directions: Directions, name: str = "", revision: str | None = None
+        self,
+        generator: Generator,
+        directions: Directions,
+        index: FaceIndex,
+        name: str = "",
+        revision: str | None = None,
     ) -> None:
-        self.generator, self.directions = generator, directions
+        self.generator, self.directions, self.index = generator, directions, index
         self.name = name if re.fullmatch(MODEL, name, re.ASCII) else None
         self.revision = revision
         self._png = lru_cache(REMEMBERED)(self._draw_png)
@@ -74,6 +82,26 @@ class LoadedModel:
     def digest(self) -> str:
         """SHA-256 of all the generator's numbers, in hex."""
         return self.generator.weights_sha256()
+
+    def attributes(self, z: Tensor, seed: int | None) -> Tensor:
+        """What was measured of a face, (K,) as in ``index``; estimated from ``z`` (1, latent_dim) where it was not."""
+        if seed is not None and seed < len(self.index.values):
+            return self.index.values[seed]
+        return (self._inputs(z) @ self._estimate)[0]
+
+    @cached_property
+    def _estimate(self) -> Tensor:
+        """The least-squares map, (inputs, K), from latents to what was measured of their faces."""
+        known = self.index.values[:FITTED]
+        z = latents_from_seeds(range(len(known)), self.generator.latent_dim)
+        fitted: Tensor = torch.linalg.lstsq(self._inputs(z), known).solution
+        return fitted
+
+    @torch.inference_mode()
+    def _inputs(self, z: Tensor) -> Tensor:
+        """What the first layer is given for ``z`` (N, latent_dim), and a column of ones."""
+        w = self.generator.mapping(z) if self.generator.mapping else z
+        return torch.cat([w, torch.ones(len(w), 1)], dim=1)
 
     def png(self, image: Image, **facts: Any) -> bytes:
         """A PNG of a face that remembers this model and ``facts``, attributes of :class:`memory.Face`."""
@@ -192,6 +220,8 @@ class ModelStore:
         name = name.strip() or self.names[0]
         if guest := self._guests.get(name):
             return guest
+        if name.startswith("blend:"):
+            return self[name]
         if name not in self._own:
             raise LoadError(f"'{name:.40}' is not loaded on this page; there are {' and '.join(self.names)}")
         return self._read(name)
@@ -208,7 +238,7 @@ class ModelStore:
             raise LoadError(f"'blend:{share:g}' lies between two models, and this page has one")
         first, second = (self._read(name) for name in self.names[:2])
         try:
-            return LoadedModel(blend(first.generator, second.generator, share), first.directions)
+            return LoadedModel(blend(first.generator, second.generator, share), first.directions, FaceIndex.empty())
         except ValueError as error:
             raise LoadError(f"'blend:{share:g}' cannot be drawn: {error}") from None
 

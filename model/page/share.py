@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from ..sharp import SharpUnavailable, check_sharp
 from .asked import Person, model_of, people, person, truncation_of
+from .looks import why_not_sharp
 from .models import ModelStore
 from .studio import MAX_KEYS
 
@@ -46,11 +46,7 @@ def base_url(request: Request) -> str:
 
 def best_style() -> str:
     """Sharp where it is to be had."""
-    try:
-        check_sharp()
-    except SharpUnavailable:
-        return "smooth"
-    return "sharp"
+    return "smooth" if why_not_sharp() else "sharp"
 
 
 def share_page(request: Request, models: ModelStore, film: bool) -> HTMLResponse:
@@ -66,8 +62,9 @@ def share_page(request: Request, models: ModelStore, film: bool) -> HTMLResponse
     chosen = {"truncation": f"{truncation_of(query['truncation']):g}"} if "truncation" in query else {}
     chosen |= {"model": model} if model else {}
     base, title = base_url(request), title_of(words, keys)
-    still = f"face/{keys[0]}.png?{urlencode({'size': 512, 'style': best_style()} | chosen)}"
-    page = urlencode(on_the_page(keys, film) | chosen)
+    first = words.strip() if len(keys) == 1 else str(keys[0])
+    still = f"face/{quote(first, safe='')}.png?{urlencode({'size': 512, 'style': best_style()} | chosen)}"
+    page = urlencode(on_the_page(words, keys, film) | chosen)
     more = f"?{urlencode(chosen)}" if chosen else ""
     tags = {
         "og:type": "website",
@@ -100,11 +97,12 @@ def title_of(words: str, keys: tuple[Person, ...]) -> str:
     return f"Seed {keys[0]}" if name.isascii() and name.isdigit() else f"The face of {name}"
 
 
-def on_the_page(keys: tuple[Person, ...], film: bool) -> dict[str, str]:
-    """The query of the page's address that shows them."""
+def on_the_page(words: str, keys: tuple[Person, ...], film: bool) -> dict[str, str]:
+    """The query of the page's address that shows them: names as they were written, where no range is among them."""
     if film:
-        return {"tab": "interpolation", "seeds": ", ".join(map(str, keys))}
-    return {"seed": str(keys[0])} if isinstance(keys[0], int) else {"tab": "explore", "start": keys[0]}
+        names = [word.strip() for word in words.split(",")]
+        return {"tab": "interpolation", "seeds": ", ".join(names if len(names) == len(keys) else map(str, keys))}
+    return {"seed": words.strip()} if isinstance(keys[0], int) else {"tab": "explore", "start": keys[0]}
 
 
 def document(title: str, tags: dict[str, str], query: str, up: str, picture: str) -> HTMLResponse:
@@ -127,7 +125,7 @@ def document(title: str, tags: dict[str, str], query: str, up: str, picture: str
 EXAMPLES = (
     ("A face for a name", "face/alice.png?size=256", "The face of alice"),
     ("A seed, redrawn sharp", "face/7.webp?size=256&style=sharp", "Seed 7"),
-    ("One face from calm to wild", "strip/7.png", "Seed 7 at seven truncations"),
+    ("One face from low truncation to high", "strip/7.png", "Seed 7 at seven truncations"),
     ("Sixteen faces", "grid/0-15.png", "Seeds 0 to 15"),
     ("A film", "film/1,2,3.webp?size=128", "From seed 1 over 2 to 3"),
 )
@@ -160,8 +158,8 @@ loop=true or false</td></tr>
 <tr><th>query</th><th></th></tr>
 <tr><td>size</td><td>64, 128, 256 or 512 pixels for each face</td></tr>
 <tr><td>style</td><td>smooth, crisp (every pixel a square) or sharp (redrawn)</td></tr>
-<tr><td>truncation</td><td>0 (calm) to 1.5 (wild)</td></tr>
-<tr><td>model</td><td>one that this page has loaded</td></tr></table>
+<tr><td>truncation</td><td>0 (calm, or pale) to 1.5 (wild)</td></tr>
+<tr><td>model</td><td>one that this page has loaded, or blend:0.5 between its first two</td></tr></table>
 <p>Who asks for much in a short time gets status 429 and, in Retry-After, the seconds to wait.</p></body></html>
 """
     return HTMLResponse(text, headers={"Cache-Control": "no-cache"})

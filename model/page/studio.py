@@ -18,7 +18,7 @@ from .looks import Enlargement, look_of, suffix
 from .models import WORKERS, ModelStore, Progress, Unwanted, ignore, wanted, while_wanted
 from .projection import SEARCHER, project
 from .uploads import face_in
-from .walks import keys_of, latent_of, move, walk
+from .walks import keys_of, latent_of, move, seed_or_none, walk
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 MAX_SHARP = 192  # frames of a film that are redrawn, 40 ms each
@@ -50,7 +50,7 @@ class Studio:
 
         Args:
             seed: whole number from 0 to 4294967295, or any name; the same is always the same face.
-            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
+            truncation: 0 to 1.5, the scale of the latent; lower is calmer (paler without a mapping), higher wilder.
             enlarge: none, or to 512 pixels: crisp (every pixel a square), smooth (Lanczos) or sharp (redrawn by
                 waifu2x; sharp-256 and sharp-128 to fewer pixels).
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.
@@ -89,7 +89,7 @@ class Studio:
         Args:
             first_seed: whole number from 0 to 4294967295, or any name; past the end, counting goes on at 0.
             count: 1 to 64 faces.
-            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
+            truncation: 0 to 1.5, the scale of the latent; lower is calmer (paler without a mapping), higher wilder.
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.
             enlarge: as of /seed; sharp takes 40 ms a face at 128 pixels and 200 ms beyond.
         """
@@ -124,7 +124,7 @@ class Studio:
             seeds: 2 to 8 whole numbers from 0 to 4294967295 or names, such as "7, alice"; codes of explored faces too.
             frames: 1 to 48 frames from one face to the next, at 20 frames a second.
             loop: end with the way back to the first face.
-            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
+            truncation: 0 to 1.5, the scale of the latent; lower is calmer (paler without a mapping), higher wilder.
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.
             enlarge: none, or sharp: frames, at most 192 in all, and strip are redrawn at twice their size by waifu2x.
         """
@@ -171,7 +171,7 @@ class Studio:
 
         Args:
             start: a seed, a name, or the code of a face.
-            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
+            truncation: 0 to 1.5, the scale of the latent; lower is calmer (paler without a mapping), higher wilder.
             steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.
@@ -181,10 +181,9 @@ class Studio:
         z, _ = walk(start, steps, drawn.generator.latent_dim)
         z, truncation, look = move(drawn, z, moves), creativity(truncation), look_of(enlarge)
         (face,) = drawn.draw(z, truncation, look)
-        code, text = latent_to_code(z[0]), str(start).strip()
+        code, seed = latent_to_code(z[0]), seed_or_none(start, drawn.generator.latent_dim)
         known: dict[str, Any] = {"code": code}
-        if not steps and code_to_latent(text, drawn.generator.latent_dim) is None:  # to the last bit, as a code is not
-            seed = seed_number("Start", text)
+        if seed is not None and not steps:  # to the last bit, as a code is not
             known = {"seed": seed, "moves": tuple(float(amount) for amount in moves.split(",") if amount)}
         return self.files.add(drawn.png(face, truncation=truncation, **known), f"explored{suffix(look)}.png"), code
 
@@ -201,7 +200,7 @@ class Studio:
 
         Args:
             start: a seed, a name, or the code of a face.
-            truncation: 0 to 1.5, the contrast of the latent; lower is paler, higher is wilder.
+            truncation: 0 to 1.5, the scale of the latent; lower is calmer (paler without a mapping), higher wilder.
             steps: at most 64 neighbours to go to one after the other, 0 to 24 row by row, such as "7.13".
             moves: how far to go along each of the page's sliders, in their order, -4 to 4, such as "0,1.5,-2".
             model: of the page, blend:0.5 (between its first two), or a public one's id; the page's own if empty.

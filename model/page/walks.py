@@ -27,6 +27,12 @@ def latent_of(start: object, latent_dim: int) -> Tensor | None:
         return None
 
 
+def seed_or_none(start: object, latent_dim: int) -> int | None:
+    """The seed of a start that was checked; None for a code."""
+    code = isinstance(start, str) and code_to_latent(start.strip(), latent_dim) is not None
+    return None if code else seed_number("Start", start)
+
+
 def keys_of(seeds: str) -> list[str]:
     """Seeds, names and codes: with commas or semicolons between them, or spaces where they are seeds alone."""
     if re.fullmatch(r"[\s0-9]+", seeds):

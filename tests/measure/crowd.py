@@ -40,7 +40,8 @@ from model.directions import Directions
 from model.enlarging import enlarge as enlarged
 from model.page.animation import to_gif, to_mp4, to_png
 from model.page.explore import latent_to_code, latents_around
-from model.page.studio import ENLARGEMENTS, FRAMES_PER_SECOND, STRIP, WAY_FRAMES
+from model.page.looks import ENLARGEMENTS
+from model.page.studio import FRAMES_PER_SECOND, STRIP, WAY_FRAMES
 from model.sampling import MAX_SEED, image_grid
 
 MODELS = {config.parent.name: config.parent for config in sorted(ROOT.glob("weights/*/config.json"))}

@@ -47,18 +47,24 @@ def test_a_face_counts_as_its_least_fulfilled_wish():
     assert CLEAR == 2
 
 
+def test_the_nearest_face_differs_least_in_all_that_was_measured():
+    index = index_of([[3, -3], [0.5, 0.5], [1, 1.5], [0.5, 0.5], [9, 9]])
+    assert index.nearest(torch.tensor([0.5, 0.5]), 3) == [1, 3, 2]
+    assert index.nearest(torch.tensor([8.0, 8.0]), 1) == [4]
+
+
 @pytest.mark.parametrize("wish", ["", "hair", "green", "blond hair", "long green hair", "green background", "\0"])
 def test_what_was_not_measured_is_no_wish(wish):
     with pytest.raises(ValueError, match="is not one that was measured; there are purple hair, green hair, dark"):
         index_of([[0, 0]]).find([wish])
 
 
-@pytest.mark.parametrize("fault", ["other weights", "damaged", "absent", "not finite", "another shape"])
+@pytest.mark.parametrize("fault", ["other weights", "damaged", "absent", "not finite", "another shape", "no text"])
 def test_an_index_that_does_not_fit_is_left_alone(tmp_path, fault, capsys):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(ROOT / "weights" / name, tmp_path)
     values = torch.full((4, 3 if fault == "another shape" else 1), float("nan") if fault == "not finite" else 1.0)
-    words = json.dumps([{"label": "Hair tint", "low": "purple", "high": "green"}])
+    words = json.dumps([{"label": "Hair tint", "low": "purple", "high": 7 if fault == "no text" else "green"}])
     digest = "0" * 64 if fault == "other weights" else weights_digest(tmp_path)
     if fault != "absent":
         save_file({"values": values.half()}, tmp_path / FACES, {"weights": digest, "attributes": words})

@@ -17,6 +17,7 @@ from page import ROOT, Page, ask
 from PIL import Image
 
 from model import Face, Generator, latents_from_seeds, read_face, seed_of
+from model.blending import blend
 from model.page.explore import code_to_latent, latent_to_code
 from model.page.work import Allowance, Busy, client_of
 from model.sharp import sharpen
@@ -252,9 +253,9 @@ def test_a_shared_link_shows_its_face_and_leads_to_it(page):
     assert tags["og:title"] == tags["twitter:title"] == "The face of alice"
     assert tags["og:url"] == f"{page.url}/s/alice?truncation=0.8"
     assert tags["og:image"] == tags["twitter:image"]
-    assert tags["og:image"] == f"{page.url}/face/{seed_of('alice')}.png?size=512&style=sharp&truncation=0.8"
-    assert tags["refresh"] == f"0; url=../?seed={seed_of('alice')}&truncation=0.8"
-    assert found.links == [f"../?seed={seed_of('alice')}&truncation=0.8"]
+    assert tags["og:image"] == f"{page.url}/face/alice.png?size=512&style=sharp&truncation=0.8"
+    assert tags["refresh"] == "0; url=../?seed=alice&truncation=0.8"  # a name stays a name
+    assert found.links == ["../?seed=alice&truncation=0.8"]
     status, _, body = get(page.url, tags["og:image"].removeprefix(page.url))
     assert status == 200 and image(body).size == (int(tags["og:image:width"]), int(tags["og:image:height"]))
     assert headers["cache-control"] == "no-cache"
@@ -263,11 +264,24 @@ def test_a_shared_link_shows_its_face_and_leads_to_it(page):
         tags["og:image"].startswith(f"{page.url}/face/{CODE}.png?") and f"?tab=explore&start={CODE}" in tags["refresh"]
     )
     tags = shared(page.url, "/s/film/1,alice,3")[0].tags
-    keys = f"1,{seed_of('alice')},3"
-    assert tags["og:video"] == f"{page.url}/film/{keys}.mp4" and tags["og:image"].startswith(f"{page.url}/face/1.png?")
-    assert (
-        urllib.parse.unquote_plus(tags["refresh"]) == f"0; url=../../?tab=interpolation&seeds={keys.replace(',', ', ')}"
-    )
+    assert tags["og:video"] == f"{page.url}/film/1,{seed_of('alice')},3.mp4"
+    assert tags["og:image"].startswith(f"{page.url}/face/1.png?")
+    assert urllib.parse.unquote_plus(tags["refresh"]) == "0; url=../../?tab=interpolation&seeds=1, alice, 3"
+    tags = shared(page.url, "/s/film/1-2,alice")[0].tags
+    assert urllib.parse.unquote_plus(tags["refresh"]).endswith(f"seeds=1, 2, {seed_of('alice')}")
+
+
+def test_a_face_between_the_two_models_is_at_an_address_too(page):
+    weights = [ROOT / "weights", ROOT / "weights" / "selfie2anime"]
+    between = blend(*map(Generator.from_pretrained, weights), 0.5).generate([7])[0]
+    status, headers, body = get(page.url, "/face/7.png?model=blend:0.5")
+    assert status == 200 and apart(image(body), between) <= 1
+    etags = {get(page.url, f"/face/7.png?model={name}")[1]["etag"] for name in ("", "blend:0.5", "selfie2anime")}
+    assert len(etags) == 3
+    assert shared(page.url, "/s/alice?model=blend:0.5")[0].tags["og:image"].endswith("&model=blend%3A0.5")
+    for wrong in ("blend:2", "blend:x", "blend:"):
+        status, _, body = get(page.url, f"/face/7.png?model={wrong}")
+        assert status == 404 and "must be blend: and a number from 0 to 1" in sentence(body)
 
 
 def test_nothing_in_a_shared_link_is_taken_for_html(page):

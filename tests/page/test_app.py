@@ -34,7 +34,10 @@ from model.directions import Directions
 from model.hub import LoadError, load_generator
 from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
-from model.page.models import GUESTS, MAX_BYTES
+from model.page.layout.page import naming
+from model.page.layout.parts import variety, variety_words
+from model.page.layout.seed import opening_face
+from model.page.models import GUESTS, MAX_BYTES, ModelStore, open_models
 from model.sharp import sharpen
 
 WEIGHTS = ROOT / "weights"
@@ -44,7 +47,7 @@ WHOLE = "a whole number from 0 to 4294967295, not "
 SEED = "Seed must be "
 FIRST = "First seed must be "
 COUNT = "How many must be a whole number from 1 to 64, not "
-CREATIVITY = "Variety (truncation) must be a number from 0 to 1.5, not "
+CREATIVITY = "Truncation must be a number from 0 to 1.5, not "
 SEEDS = "Seeds must be 2 to 8 whole numbers from 0 to 4294967295 or names, such as '7, alice', not "
 START = "Start must be a whole number from 0 to 4294967295, a name or the code of a face, not "
 STEPS = "Steps must be at most 64 numbers from 0 to 24, such as '7.13', not "
@@ -140,7 +143,9 @@ def test_every_endpoint_draws_sharp_faces_too(client, generator, tmp_path):
     strip, _, gif, faces = client.predict("7, 8", 1, False, 1, "", "sharp", api_name="/interpolation")
     assert near(faces[0]["image"], small) and Image.open(strip).size == (11 * 128, 128)
     with Image.open(gif) as animation:
-        assert animation.size == (256, 256) and difference(animation, small, Image.Resampling.NEAREST) < 3
+        crisp = Image.Resampling.NEAREST
+        assert animation.size == (256, 256)
+        assert difference(animation, small, crisp) < 0.6 * difference(animation, face, crisp)
     with pytest.raises(AppError, match="A sharp film may have 192 frames, not 384; choose fewer frames or faces"):
         client.predict("1,2,3,4,5,6,7,8", 48, True, 1, "", "sharp", api_name="/interpolation")
 
@@ -332,8 +337,8 @@ def difference(frame: Image.Image, face: Image.Image, resampling: Image.Resampli
         ("/seed", [7, -0.1], CREATIVITY + "-0.1."),
         ("/seed", [7, None], CREATIVITY + "empty."),
         ("/seed", [7, "much"], CREATIVITY + "'much'."),
-        ("/seed", [7, 1, "huge"], "PNG must be none, crisp, smooth, sharp or sharp-256, not 'huge'."),
-        ("/seed", [7, 1, []], "PNG must be none, crisp, smooth, sharp or sharp-256, not []."),
+        ("/seed", [7, 1, "huge"], "PNG must be none, crisp, smooth, sharp, sharp-256 or sharp-128, not 'huge'."),
+        ("/seed", [7, 1, []], "PNG must be none, crisp, smooth, sharp, sharp-256 or sharp-128, not []."),
         ("/seed", [7, 1, "none", 7], MODEL),
         ("/seed", [7, 1, "none", "x" * 201], MODEL),
         ("/strip", [-1], SEED + WHOLE + "-1."),
@@ -405,6 +410,8 @@ def test_the_api_is_documented_endpoints(client):
         "/interpolation": [("seeds", "str"), ("frames", "int"), ("loop", "bool"), truncation, model, film],
         "/explore": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model, enlarge],
         "/neighbours": [("start", "str"), truncation, ("steps", "str"), ("moves", "str"), model, enlarge],
+        "/find": [("wishes", "str"), ("count", "int"), model, enlarge],
+        "/similar": [("start", "str"), ("count", "int"), model, enlarge],
         "/project": [("picture", "filepath"), model, ("square", "str"), enlarge],
     }
     for info in endpoints.values():
@@ -436,6 +443,23 @@ def test_the_raw_page_is_compressed_and_has_its_own_tags_and_its_face(page, gene
         assert '<img class="first" width="64" height="64" alt="">' in answer.read().decode()
 
 
+def test_no_page_waits_while_the_face_of_another_is_redrawn(tmp_path, generator):
+    asked, inner = [], []
+    generator.generate([7])[0].save(tmp_path / "face.png")
+
+    class Studio:
+        def seed(self, seed: str, truncation: float, look: str) -> str:
+            asked.append(look)
+            if look != "none":  # meanwhile
+                inner.append(opening({"seed": "8"}))
+            return str(tmp_path / "face.png")
+
+    opening = opening_face(Studio())
+    assert opening({}).startswith(b"RIFF") and asked == ["sharp-256", "none"]
+    assert inner == [(tmp_path / "face.png").read_bytes()]
+    assert opening({"seed": "9", "enlarge": "none"}) == inner[0] and opening({}).startswith(b"RIFF")
+
+
 def test_a_style_lies_between_the_two_models(client):
     ends = [Generator.from_pretrained(path) for path in (WEIGHTS, WEIGHTS / "selfie2anime")]
     drawn = pixels(client.predict(7, 1.0, "none", "blend:0.5", api_name="/seed"))
@@ -444,6 +468,18 @@ def test_a_style_lies_between_the_two_models(client):
     for wrong in ("blend:2", "blend:x", "blend:"):
         with pytest.raises(AppError, match="must be blend: and a number from 0 to 1, such as blend:0.5"):
             client.predict(7, 1.0, "none", wrong, api_name="/seed")
+
+
+@pytest.mark.parametrize("layers, label", [(0, "Contrast (truncation)"), (2, "Variety (truncation)")])
+def test_truncation_is_called_what_it_does_to_the_faces_of_a_model(tmp_path, layers, label):
+    for name, count in (("first", layers), ("second", 2 - layers)):
+        model = Generator(latent_dim=8, base_channels=4, image_size=32, mapping_layers=count)
+        model.save_pretrained(tmp_path / name)
+    models, _ = open_models(WEIGHTS, str(tmp_path / "first"), None, tmp_path / "guests")
+    assert variety_words(models)["label"] == label and variety(models).label == label
+    second = ModelStore({"second": tmp_path / "second"}, tmp_path / "guests")
+    (named,) = naming(second, 1)("second")
+    assert named.label != label
 
 
 IMPORT = """
@@ -521,7 +557,6 @@ HUB = """
 import json, os, sys, time
 from model.hub import LoadError, load_generator
 from model.page.projection import project
-from model.sharp import sharpen
 from model.page.models import GUESTS, MAX_BYTES
 answers = []
 for model_id, revision, token in json.loads(sys.argv[1]):

@@ -26,6 +26,7 @@ from model.sharp import sharpen
 SEED = "Seed must be a whole number from 0 to 4294967295 or a name of at most 100 letters, not '4294967296'."
 KEYS = FIRST_PATH.split(", ")
 OTHER = "selfie2anime"
+TRUNCATION = re.compile(r"(Variety|Contrast) \(truncation\)")
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
 SPACE = {"SPACE_ID": "me/faces", "SYSTEM": "spaces", "SPACE_HOST": "me-faces.hf.space", "SPACE_AUTHOR_NAME": "me"}
 
@@ -158,7 +159,7 @@ def test_seed_follows_typing_and_the_variety_slider(visit, generator):
     field.fill("")
     field.press_sequentially("42")
     visit.expect_address(tab="seed", seed=42, truncation=1)
-    visit.tab.get_by_role("slider", name="Variety").first.press("ArrowLeft")
+    visit.tab.get_by_role("slider", name=TRUNCATION).first.press("ArrowLeft")
     visit.expect_address(tab="seed", seed=42, truncation=0.95)
     visit.expect_seed(generator, 42, 0.95)
     expect(visit.tab.get_by_test_id("toast-body")).to_have_count(0)  # an empty field on the way is no mistake
@@ -172,7 +173,7 @@ def test_the_same_seed_from_pale_to_wild_is_a_strip_to_choose_from(visit, genera
     expect(strip.nth(6).locator("img")).to_have_attribute("src", re.compile("/seed-42.png$"))
     for i, face in enumerate(strip.locator("img").all()):
         visit.expect_face(face, generator.generate(seeds=[42], truncation=i / 4)[0])
-    visit.tab.get_by_role("button", name="Variety 0.5").click()
+    visit.tab.get_by_role("button", name="Truncation 0.5").click()
     visit.expect_address(tab="seed", seed=42, truncation=0.5)
     visit.expect_seed(generator, 42, 0.5)
 
@@ -477,7 +478,7 @@ def test_the_address_of_a_seed_restores_its_face(browser, served, generator, que
 def test_the_address_of_a_batch_and_of_an_interpolation_restores_them(browser, served):
     with Visit(browser, served.url, "desktop", query="?tab=batch&first_seed=5&count=3&truncation=0.5") as visit:
         expect(visit.tab.locator("#gallery .thumbnail-item")).to_have_text(["5", "6", "7"])
-        expect(visit.tab.get_by_role("spinbutton", name="Variety")).to_have_value("0.5")
+        expect(visit.tab.get_by_role("spinbutton", name=TRUNCATION)).to_have_value("0.5")
         visit.expect_address(tab="batch", first_seed=5, count=3, truncation=0.5)
     with Visit(browser, served.url, "phone", query="?seeds=9,8&frames=4&loop=false") as visit:
         expect(visit.tab.get_by_role("tab", name="Interpolation")).to_have_attribute("aria-selected", "true")
@@ -489,7 +490,7 @@ def test_the_address_of_a_batch_and_of_an_interpolation_restores_them(browser, s
     "query, sentence",
     [
         ("?seed=4294967296", SEED),
-        ("?seed=42&truncation=nan", "Variety (truncation) must be a number from 0 to 1.5, not nan."),
+        ("?seed=42&truncation=nan", "Truncation must be a number from 0 to 1.5, not nan."),
         ("?tab=batch&count=65", "How many must be a whole number from 1 to 64, not 65."),
         ("?seeds=1&loop=perhaps", "Seeds must be 2 to 8 whole numbers"),
     ],
@@ -680,6 +681,27 @@ def test_while_a_face_is_not_there_yet_the_page_says_which_one_is_still_shown(br
         expect(visit.tab.locator("#picture [data-testid=status-tracker]")).to_be_visible()
 
 
+def test_a_face_called_by_name_is_shared_by_name(browser, served, generator):
+    with Visit(browser, served.url, "phone", query="?seed=alice&truncation=0.8&__theme=dark") as visit:
+        visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        visit.tab.get_by_text("Share this face").click()
+        lines = visit.tab.locator("#share .line")
+        image = f"{served.url}/face/alice.png?size=256&style=sharp&truncation=0.8"
+        html = f'<img src="{image.replace("&", "&amp;")}" alt="alice" width="256" height="256">'
+        expect(lines).to_have_text([f"{served.url}/s/alice?truncation=0.8", html, f"![alice]({image})"])
+        lines.first.click()
+        expect(visit.tab.get_by_text("Copied.")).to_be_visible()
+        link = visit.tab.evaluate("navigator.clipboard.readText()")
+        visit.tab.goto(link)  # and whoever follows it is there
+        visit.tab.wait_for_function("typeof restored !== 'undefined' && restored")
+        expect(visit.field).to_have_value("alice")
+        visit.expect_sharp(visit.tab.locator("#picture img"), generator.generate([seed_of("alice")], truncation=0.8)[0])
+        visit.field.fill("<a & b>")
+        visit.tab.get_by_text("Share this face").click()
+        expect(lines.first).to_have_text(f"{served.url}/s/%3Ca%20%26%20b%3E?truncation=0.8")
+        expect(lines.nth(2)).to_contain_text("![a  b](")
+
+
 def test_a_copied_link_has_no_theme(browser, served):
     with Visit(browser, served.url, "desktop", query="?seed=7&__theme=dark") as visit:
         visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -751,8 +773,8 @@ def own_selectors() -> set[str]:
 
 
 def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, served, tmp_path):
-    elsewhere = {"#notice", "#notice p", ".dark #notice p", "#picture.stale img"}  # in other tests
-    elsewhere |= {'img[src*="-smooth"]'}
+    # In other tests.
+    elsewhere = {"#notice", "#notice p", ".dark #notice p", "#picture.stale img", 'img[src*="-smooth"]'}
     unmet = {part for rule in own_selectors() for part in rule.split(", ")} - elsewhere
     assert len(unmet) > 50
     with Visit(browser, served.url, "phone") as visit:
@@ -763,7 +785,7 @@ def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, se
         expect(visit.tab.locator(".heart").first).to_have_attribute("aria-pressed", "true")
         for dark in ("", "dark"):
             visit.tab.evaluate(f"document.body.classList.toggle('dark', {str(bool(dark)).lower()})")
-            for name in ("Seed", "Batch", "Interpolation", "Explore"):
+            for name in ("Seed", "Batch", "Interpolation", "Explore", "Find"):
                 visit.open(name)
                 for width in (320, 390, 1280):
                     visit.tab.set_viewport_size({"width": width, "height": 844})

@@ -19,7 +19,7 @@ from train.release import space
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN, MODEL, SPACE = "hf_secretOfMine", "me/faces", "me/page"
-DRAWING = ("config.json", "model.safetensors", "directions.safetensors")
+DRAWING = ("config.json", "model.safetensors", "directions.safetensors", "faces.safetensors")
 OTHER = "selfie2anime"  # the model that the repository ships besides
 
 

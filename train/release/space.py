@@ -17,7 +17,8 @@ from train.release.model_repo import HUB_FILES, ROOT, SCRIPTS
 
 PAGE = ("README.md", "LICENSE", "app.py", "requirements.txt")
 FOLDERS = {"model": "*.py", "model/page": "*", "model/page/layout": "*.py"}
-MODEL_FILES = ("config.json", "model.safetensors", "directions.safetensors")  # what a page needs of a model
+# What a page needs of a model.
+MODEL_FILES = ("config.json", "model.safetensors", "directions.safetensors", "faces.safetensors")
 README_PICTURES = ("samples.png", "interpolation.png")
 EYE = "discriminator.safetensors"  # by which a page finds the face of a picture, whichever model draws it
 VARIABLES = ("MODEL_ID", "MODEL_REVISION")

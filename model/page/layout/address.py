@@ -56,9 +56,12 @@ def opening(every: Sequence[Tab], tabs: gr.Tabs, chosen: gr.Dropdown) -> Callabl
 
 
 def connect_address(
-    page: gr.Blocks, tabs: gr.Tabs, every: Sequence[Tab], chosen: gr.Dropdown, model: gr.Textbox, place: Any
+    page: gr.Blocks, tabs: gr.Tabs, every: Sequence[Tab], chosen: gr.Dropdown, model: gr.Textbox, places: Any
 ) -> None:
-    """Open the page with what its address asks for, and follow it as it goes back and forth."""
+    """Open the page with what its address asks for, and follow it as it goes back and forth.
+
+    ``places``: what is set after that, functions with their inputs and outputs.
+    """
     opened = opening(every, tabs, chosen)
 
     @internal
@@ -72,9 +75,10 @@ def connect_address(
     everything = [part for tab in every for part in [*tab.controls.values(), *tab.results]]
     everything += [tab.follow_up[1] for tab in every if tab.follow_up]
     everything = list(dict.fromkeys(everything))  # the model is a control of every tab
-    outputs, on = [tabs, chosen, *everything], every[-1].parts
+    outputs = [tabs, chosen, *everything]
     address, went = hidden(), gr.Button("Go", visible="hidden", elem_id="travel")  # pressed by page.js
     travelled = went.click(travel, address, outputs, js="() => [location.search]", show_progress="minimal", **PRIVATE)
     for event in (page.load(restore, None, outputs, **PRIVATE), travelled):
-        placed = event.then(place, [on.moves, model], on.sliders, **PRIVATE)
-        placed.then(None, js="arrived", **PRIVATE)
+        for place in places:
+            event = event.then(*place, **PRIVATE)
+        event.then(None, js="arrived", **PRIVATE)

@@ -12,7 +12,21 @@ from ..models import ModelStore
 from ..studio import Studio
 from ..walks import MAX_MOVE
 from .answers import internal
-from .parts import PRIVATE, Tab, album, button, buttons, caption, face, go_on, hidden, look_choice, roll_button, variety
+from .parts import (
+    PRIVATE,
+    Tab,
+    album,
+    any_look,
+    button,
+    buttons,
+    caption,
+    face,
+    go_on,
+    hidden,
+    look_choice,
+    roll_button,
+    variety,
+)
 from .seed import FIRST_FACE
 from .upload import connect_upload, upload_part
 
@@ -48,13 +62,13 @@ def explore_beginning(on: SimpleNamespace, draw: Studio, start: str) -> None:
         with gr.Column(min_width=240):
             on.roll = roll_button("Random face")
             on.start = gr.Textbox(start, label="Start", info="A seed, a name or a face's code.", max_lines=1)
-            on.truncation = variety()
+            on.truncation = variety(draw.models)
         with gr.Column(min_width=240):
             upload_part(on, draw)
             on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
-            (on.to_path,) = go_on("Interpolation")
+            on.to_path, on.more = go_on("Interpolation")
 
 
 def explore_tab(draw: Studio) -> Tab:
@@ -69,7 +83,7 @@ def explore_tab(draw: Studio) -> Tab:
             with gr.Column(min_width=240):
                 explore_map(on, draw, start)
         explore_beginning(on, draw, start)
-        on.steps, on.moves, on.code = hidden(), hidden(), hidden(code)
+        on.steps, on.moves, on.code, on.any_look = hidden(), hidden(), hidden(code), any_look()
     return Tab(
         id="explore",
         draw=draw.explore,
@@ -80,6 +94,7 @@ def explore_tab(draw: Studio) -> Tab:
         draw_after=[on.start, on.truncation, on.steps, on.moves, on.enlarge],
         random="randomStart",
         randomised=[on.start, on.steps],
+        public={"enlarge": on.any_look},
         follow_up=(draw.neighbours, on.around, ["start", "truncation", "steps", "moves", "model"]),
         added={"enlarge": on.enlarge},
     )

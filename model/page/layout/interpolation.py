@@ -6,13 +6,14 @@ from typing import Any
 import gradio as gr
 
 from ..looks import why_not_sharp
+from ..models import ModelStore
 from ..studio import FRAMES_PER_SECOND, MAX_FRAMES, MAX_KEYS, MAX_SHARP, WAY_FRAMES, Studio
 from .parts import Tab, album, button, buttons, face, roll_button, variety, with_progress
 
 FIRST_PATH = "63, 27, 18"  # what the page opens with
 
 
-def path_controls(on: SimpleNamespace, keys: list[Any], animation: str) -> None:
+def path_controls(on: SimpleNamespace, models: ModelStore, keys: list[Any], animation: str) -> None:
     """What stands beside the film."""
     with buttons():
         on.roll, on.animate = roll_button("Random faces"), button("Animate", 120)
@@ -22,7 +23,7 @@ def path_controls(on: SimpleNamespace, keys: list[Any], animation: str) -> None:
     on.frames = gr.Slider(
         1, MAX_FRAMES, 16, label="Frames from face to face", info=info, step=1, precision=0, buttons=[]
     )
-    on.truncation = variety()
+    on.truncation = variety(models)
     on.loop = gr.Checkbox(True, label="Loop: come back to the first face")
     on.enlarge = film_look()
     with buttons():
@@ -56,7 +57,7 @@ def path_tab(draw: Studio) -> Tab:
                 elem_id="video",
             )
             with gr.Column(min_width=280):
-                path_controls(on, keys, animation)
+                path_controls(on, draw.models, keys, animation)
         alt_text = f"The way in {WAY_FRAMES} steps"
         on.strip = face(way, label="Strip", alt_text=alt_text, elem_id="strip", buttons=["download"])
     return Tab(

@@ -1,6 +1,7 @@
 """The whole page: its head, the tabs, what a visitor keeps, and which model draws."""
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -14,10 +15,13 @@ from .address import connect_address
 from .answers import internal
 from .batch import batch_tab
 from .explore import connect_explore, explore_tab, placing
+from .find import connect_find, find_tab, wishing
 from .interpolation import path_tab
-from .parts import PRIVATE, Tab, any_look, hidden
+from .parts import PRIVATE, Tab, hidden, variety_words
 from .seed import seed_tab
 from .wiring import connect, connect_tabs
+
+TABS = (seed_tab, batch_tab, path_tab, explore_tab, find_tab)
 
 # Filled by keep.js, in this browser alone.
 KEPT = """\
@@ -26,7 +30,9 @@ KEPT = """\
 <ul id="lately" class="strip"></ul></section>
 <section aria-labelledby="favourites-title"><h2 id="favourites-title">Favourites</h2>
 <p>Press the heart below a face to keep it here.</p>
-<ul id="favourites" class="strip"></ul></section>"""
+<ul id="favourites" class="strip"></ul></section>
+<p><label class="recall"><input id="recall" type="file" accept="image/png">
+<span>Bring back a face from its PNG</span></label> or drop the file anywhere on this page.</p>"""
 
 
 def build(draw: Studio, notice: str) -> gr.Blocks:
@@ -40,17 +46,33 @@ def build(draw: Studio, notice: str) -> gr.Blocks:
             gr.HTML(f'<p role="alert">{html.escape(notice)}</p>', elem_id="notice")
         model = hidden(models.names[0])
         with gr.Tabs(selected="seed") as tabs:
-            every = seed_tab(draw), batch_tab(draw), path_tab(draw), explore_tab(draw)
+            every = seed, _, _, explore, find = [make(draw) for make in TABS]
         gr.HTML(KEPT, elem_id="kept", padding=False)
         chosen, style = model_box(models)
-        public = {"enlarge": any_look()}
         for tab in every:
-            connect(tab, model, public)
-        connect_tabs(tabs, *every)
-        connect_explore(every[-1], model, draw)
-        connect_model(chosen, style, model, every[-1], models)
-        connect_address(page, tabs, every, chosen, model, placing(models))
+            connect(tab, model)
+        connect_tabs(tabs, *every[:4])
+        connect_find(tabs, find, seed, explore, model, models)
+        connect_explore(explore, model, draw)
+        connect_model(chosen, style, model, explore, models)
+        sliders = [tab.parts.truncation for tab in every if tab is not find]
+        model.change(naming(models, len(sliders)), model, sliders, **PRIVATE)
+        places = [
+            (placing(models), [explore.parts.moves, model], explore.parts.sliders),
+            (wishing(models), [find.parts.wishes, model], find.parts.chips),
+        ]
+        connect_address(page, tabs, every, chosen, model, places)
     return page
+
+
+def naming(models: ModelStore, count: int) -> Callable[[str], list[gr.Slider]]:
+    """What names ``count`` sliders by what truncation does to the faces of a model."""
+
+    @internal
+    def name(model: str) -> list[gr.Slider]:
+        return [gr.Slider(**variety_words(models, model))] * count  # type: ignore[arg-type]
+
+    return name
 
 
 def model_box(models: ModelStore) -> tuple[gr.Dropdown, gr.Slider]:

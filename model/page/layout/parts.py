@@ -11,6 +11,7 @@ import gradio as gr
 
 from ...sampling import MAX_TRUNCATION
 from ..looks import ENLARGEMENTS, LARGE, best_look, why_not_sharp
+from ..models import ModelStore
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event of the page, and no endpoint
 
@@ -31,6 +32,7 @@ class Tab:
         randomised: which of the controls ``roll`` changes.
         follow_up: what is drawn next: the function, what it is shown in, and which of the controls it takes.
         progress: how Gradio shows that it waits: "minimal", or "full" with a bar for what takes long.
+        public: by name the controls that the endpoint has in their place or besides; None where there is no endpoint.
         added: controls that came after the model, which older programs do not send.
     """
 
@@ -46,6 +48,7 @@ class Tab:
     follow_up: tuple[Callable[..., Any], Any, list[str]] | None = None
     progress: Literal["minimal", "full"] = "minimal"
     added: dict[str, Any] = field(default_factory=dict)
+    public: dict[str, Any] | None = field(default_factory=dict)
 
 
 def face(value: str, **props: Any) -> gr.Image:
@@ -77,9 +80,18 @@ def seed_field(value: str, label: str, **props: Any) -> gr.Textbox:
     return gr.Textbox(value, label=label, info=info, max_lines=1, **props)
 
 
-def variety() -> gr.Slider:
-    label, info = "Variety (truncation)", "Low: calm, much alike. High: wild, and now and then odd."
-    return gr.Slider(0, MAX_TRUNCATION, 1.0, label=label, info=info, step=0.05, buttons=[])
+def variety_words(models: ModelStore, model: str = "") -> dict[str, str]:
+    """What truncation does: towards the average face where it acts on w, and towards no face at all where on z."""
+    if models[model].generator.mapping:
+        return {"label": "Variety (truncation)", "info": "Low: calm, much alike. High: wild, and now and then odd."}
+    return {
+        "label": "Contrast (truncation)",
+        "info": "Low: pale, no face at 0. High: strong, and now and then odd.",
+    }
+
+
+def variety(models: ModelStore) -> gr.Slider:
+    return gr.Slider(0, MAX_TRUNCATION, 1.0, step=0.05, buttons=[], **variety_words(models))  # type: ignore[arg-type]
 
 
 LOOKS = {"none": "Original", "sharp-256": "Sharp, 256", "sharp": f"Sharp, {LARGE}", "crisp": f"Crisp, {LARGE}"}
@@ -123,10 +135,11 @@ def roll_button(label: str) -> gr.Button:
 
 
 def go_on(*labels: str) -> list[gr.Button]:
-    """Buttons that take a face to other tabs."""
+    """Buttons that take a face to other tabs; the last one finds more like it."""
     with gr.Row(elem_classes=["buttons", "go-on"]):
         gr.HTML("Take this face to", padding=False)
-        made = [gr.Button(f"To {label}", size="sm", min_width=60) for label in labels]
+        words = [*(f"To {label}" for label in labels), "More like this"]
+        made = [gr.Button(text, size="sm", min_width=60) for text in words]
     return made
 
 

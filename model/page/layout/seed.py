@@ -2,7 +2,9 @@
 
 import html
 import io
+import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +22,7 @@ from .parts import (
     PRIVATE,
     Tab,
     album,
+    any_look,
     button,
     buttons,
     caption,
@@ -32,6 +35,11 @@ from .parts import (
 )
 
 FIRST_FACE = 63  # what the page opens with
+# Filled by share.js.
+LINES = [f'<button type="button" class="line" data-line="{kind}"></button>' for kind in ("link", "html", "markdown")]
+SHARE = f"""\
+<details><summary>Share this face</summary><p>A link, which shows it in a chat, and lines for websites and Markdown; a
+click copies one. <a href="addresses">What else an address can do</a></p>{"".join(LINES)}</details>"""
 
 
 def seed_tab(draw: Studio) -> Tab:
@@ -42,18 +50,18 @@ def seed_tab(draw: Studio) -> Tab:
             on.picture = face(draw.seed(FIRST_FACE, enlarge=look), label="Face", alt_text=alt_text, elem_id="picture")
             caption("picture", f"Seed {FIRST_FACE}")
         with gr.Column(min_width=280):
-            on.roll = roll_button("Draw a face")
+            on.roll, on.any_look = roll_button("Draw a face"), any_look()
             on.seed = seed_field(str(FIRST_FACE), "Seed or name", elem_id="seed")
             on.name = gr.HTML("", elem_id="name", padding=False)
-            on.truncation = variety()
-            gr.HTML("This face from calm to wild:", padding=False)
+            on.truncation = variety(draw.models)
+            gr.HTML("The same face from low to high:", padding=False)
             label = "The same seed at every variety"
             on.strip = album(draw.strip(FIRST_FACE), label=label, columns=len(STRIP), elem_id="truncations")
             on.enlarge = look_choice("sharp-256", "none", "sharp", "crisp", "smooth")
             with buttons():
                 on.save, on.copy = button("Download PNG", 120), button("Copy link", 120)
-            on.to_batch, on.to_path, on.to_explore = go_on("Batch", "Interpolation", "Explore")
-            gr.HTML('<a href="addresses">A face on your own page: lines to copy</a>', padding=False)
+            on.to_batch, on.to_path, on.to_explore, on.more = go_on("Batch", "Interpolation", "Explore")
+            gr.HTML(SHARE, elem_id="share", padding=False)
     on.strip.select(pick_truncation, None, [on.strip, on.truncation], **PRIVATE)
     on.seed.change(say_name, on.seed, on.name, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
     return Tab(
@@ -66,25 +74,42 @@ def seed_tab(draw: Studio) -> Tab:
         draw_after=[on.seed, on.truncation, on.enlarge],
         random="randomSeed",
         randomised=[on.seed],
+        public={"enlarge": on.any_look},
         follow_up=(draw.strip, on.strip, ["seed", "model"]),
     )
 
 
 def opening_face(draw: Studio) -> Callable[[Mapping[str, str]], bytes | None]:
-    """What draws the face that the page opens with at an address, so that it is there before any script runs."""
+    """What draws the face that the page opens with at an address, so that it is there before any script runs.
+
+    One is redrawn sharp at a time: nobody stands in line for a page, and whoever finds the place taken sees the face
+    as it was drawn until the page itself has asked for it.
+    """
+    place = threading.Lock()
 
     def opening(query: Mapping[str, str]) -> bytes | None:
-        if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start"} & query.keys():
+        if query.get("tab", "seed") != "seed" or {"model", "first_seed", "seeds", "start", "wishes"} & query.keys():
             return None  # other faces, which the page draws
+        look: Any = query.get("enlarge", best_look())
+        sharp = str(look).startswith("sharp") and place.acquire(blocking=False)
         try:
             truncation: Any = parse(query.get("truncation"), 1.0)
-            look: Any = query.get("enlarge", best_look())
-            png = Path(draw.seed(query.get("seed", str(FIRST_FACE)), truncation, look)).read_bytes()
+            drawn = draw.seed(query.get("seed", str(FIRST_FACE)), truncation, look if sharp else "none")
+            png = Path(drawn).read_bytes()
         except (Refusal, OSError):  # the page says why
             return None
-        return png if look == "none" else to_webp([Image.open(io.BytesIO(png))], size=LARGE // 2)
+        finally:
+            if sharp:
+                place.release()
+        return as_webp(png) if sharp else png
 
     return opening
+
+
+@lru_cache(16)
+def as_webp(png: bytes) -> bytes:
+    """A sixth of the bytes, for the page that every visitor loads."""
+    return to_webp([Image.open(io.BytesIO(png))], size=LARGE // 2)
 
 
 @internal

@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..studio import MAX_KEYS, keys_of
+from ..studio import MAX_KEYS
+from ..walks import keys_of
 from .address import remember_address
 from .answers import internal, refusing, unless_empty
 from .parts import PRIVATE, Tab
@@ -18,19 +19,17 @@ DRAWING: dict[str, Any] = dict(preprocess=False, concurrency_id="drawing", concu
 def publish(function: Callable[..., Any], controls: list[Any], results: Any, name: str, **more: Any) -> None:
     """An endpoint for programs. The page never calls it: what that opens with may change, and these defaults stay."""
     never = gr.Button(visible=False)
-    described = dict(api_name=name, api_description=inspect.getdoc(function))
+    described: dict[str, Any] = dict(api_name=name, api_description=inspect.getdoc(function))
     never.click(function, controls, results, **{**DRAWING, **described, **more})
 
 
-def connect(tab: Tab, model: gr.Textbox, public: dict[str, Any]) -> None:
-    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address.
-
-    ``public`` holds the controls that stand for those of the page in the API, by name, and those that it alone has.
-    """
+def connect(tab: Tab, model: gr.Textbox) -> None:
+    """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address."""
     tab.draw = refusing(tab.draw)
     tab.controls = {**tab.controls, "model": model, **tab.added}
     inputs, on = list(tab.controls.values()), tab.parts
-    publish(tab.draw, [public.get(name, control) for name, control in tab.controls.items()], tab.results, tab.id)
+    if tab.public is not None:
+        publish(tab.draw, list({**tab.controls, **tab.public}.values()), tab.results, tab.id)
 
     def drawing(event: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
         """``function`` of the controls, as they were sent: the checks are ours."""
@@ -55,7 +54,7 @@ def connect(tab: Tab, model: gr.Textbox, public: dict[str, Any]) -> None:
         again = refusing(again)
         tab.follow_up = again, shown, names
         controls = {name: tab.controls[name] for name in names}
-        publish(again, list({**controls, **public}.values()), shown, again.__name__)
+        publish(again, list({**controls, **(tab.public or {})}.values()), shown, again.__name__)
         taken = dict(inputs=list(controls.values()), outputs=shown, show_progress="minimal")
         for i, event in enumerate(drawn):
             drawing(event.success, unless_empty(again) if i else again, **taken, **later)
