@@ -36,7 +36,8 @@ Progress = Callable[[float], object]
 
 def on_sphere(z: Tensor) -> Tensor:
     """``z`` (N, latent_dim) at the length of a typical latent, the square root of latent_dim."""
-    return normalize(z) * z.shape[1] ** 0.5
+    typical: Tensor = normalize(z) * z.shape[1] ** 0.5
+    return typical
 
 
 class Sight:
@@ -117,7 +118,8 @@ class Examples:
     def realness(self, seen: Sight) -> Tensor:
         """How real faces look, (N,), in standard deviations of the examples from their mean."""
         std, mean = torch.std_mean(self.real)
-        return ((seen.real - mean) / std.clamp_min(1e-6)).clamp(max=MOST_REAL)
+        real: Tensor = ((seen.real - mean) / std.clamp_min(1e-6)).clamp(max=MOST_REAL)
+        return real
 
 
 def _scales(seen: Sight) -> list[float]:
