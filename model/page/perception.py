@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -78,7 +79,7 @@ def fitted(images: Tensor, size: int, channels: int) -> Tensor:
     return images
 
 
-def options_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+def options_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     """The options of the discriminator whose tensors have these shapes, where its layers have no norm.
 
     Raises:

@@ -14,7 +14,7 @@ from ..generator import Generator
 from ..sampling import latents_from_seeds
 from .perception import Eye, fitted
 
-EXAMPLES, CHUNK = 384, 32  # faces that the search learns from, and how many are drawn at once
+EXAMPLES, CHUNK = 512, 32  # faces that the search learns from, and how many are drawn at once
 LEARNING = 0.6  # of the time, at most, where examples are still missing
 STARTS, STEPS = 3, 50
 TOGETHER = 20  # steps for which all of them go on; the best goes on alone
@@ -26,7 +26,7 @@ SMOOTH = 0.2  # of the regression, as a part of the features' mean square
 FEATURES = 0.3  # weight of each stage's features, against that of the pixels
 PIXELS = 1.0  # what a pixel of a sketch is worth, against a feature
 COARSE, SKETCH = 16, 4  # sides of the pictures and of the features that are compared and learned from
-KEPT = 2  # models whose examples are kept, 20 MB each
+KEPT = 2  # models whose examples are kept, 30 MB each
 
 # One search at a time, by one core: whoever only wants a face is not to wait for it.
 SEARCHER = ThreadPoolExecutor(1, "search", torch.set_num_threads, (1,))
@@ -36,7 +36,8 @@ Progress = Callable[[float], object]
 
 def on_sphere(z: Tensor) -> Tensor:
     """``z`` (N, latent_dim) at the length of a typical latent, the square root of latent_dim."""
-    return normalize(z) * z.shape[1] ** 0.5
+    typical: Tensor = normalize(z) * z.shape[1] ** 0.5
+    return typical
 
 
 class Sight:
@@ -117,7 +118,8 @@ class Examples:
     def realness(self, seen: Sight) -> Tensor:
         """How real faces look, (N,), in standard deviations of the examples from their mean."""
         std, mean = torch.std_mean(self.real)
-        return ((seen.real - mean) / std.clamp_min(1e-6)).clamp(max=MOST_REAL)
+        real: Tensor = ((seen.real - mean) / std.clamp_min(1e-6)).clamp(max=MOST_REAL)
+        return real
 
 
 def _scales(seen: Sight) -> list[float]:

@@ -232,7 +232,8 @@ class Studio:
                 in the middle of the picture.
             enlarge: as of /seed; sharp takes 40 ms a face at 128 pixels and 200 ms beyond.
         """
-        drawn, look = self.models[model], look_of(enlarge)
+        drawn = self.models[model]
+        look_of(enlarge)  # which would be refused only after the search
         target = face_in(self.files, picture, square, drawn.generator.image_size)
         still = wanted.get()
 
@@ -244,7 +245,7 @@ class Studio:
         # In this context, where Gradio's progress bar knows whose it is.
         search = partial(project, drawn.generator, target, self.models.eye, progress=go_on)
         z = SEARCHER.submit(copy_context().run, search).result()
-        return self.explore(latent_to_code(z), model=model, enlarge=look)
+        return self.explore(latent_to_code(z), model=model, enlarge=enlarge)
 
 
 def _image(png: bytes) -> Image.Image:

@@ -90,7 +90,7 @@ def test_a_face_of_the_generator_is_found_again_and_nearer_than_by_pixels_alone(
     near = [far(z, face) for z, face in zip(found, faces)]
     before = [far(by_pixels(generator, face), face) for face in faces]
     assert all(now < 0.8 * then for now, then in zip(near, before)), (near, before)
-    assert torch.cosine_similarity(torch.stack(found), latents).min() > 0.5
+    assert torch.cosine_similarity(torch.stack(found), latents).min() > 0.35
     assert max(near) < 0.25 * far(latents[0], faces[1])
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..drawings import drawings
+from ..looks import Enlargement
 from ..studio import Studio
 from .answers import internal, refusing
 from .parts import PRIVATE, album, any_look, hidden
@@ -45,14 +46,14 @@ def searching(draw: Studio) -> Callable[..., Any]:
         picture: dict[str, Any] | str | None,
         model: str = "",
         square: str = "",
-        enlarge: str = "none",
+        enlarge: Enlargement = "none",
         progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio asks for its progress bar in this way
     ) -> tuple[str, str]:
         path = picture.get("path", "") if isinstance(picture, dict) else picture
         watched: Any = lambda done: progress(done, "Looking for the face")  # noqa: E731
-        return draw.project(path, model, square, enlarge, watched)  # type: ignore[arg-type]  # it checks the look
+        return draw.project(path, model, square, enlarge, watched)
 
-    del project.__wrapped__  # type: ignore[attr-defined]  # whose signature has no progress bar
+    del project.__wrapped__  # whose signature has no progress bar
     return refusing(project)
 
 

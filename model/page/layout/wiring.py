@@ -20,7 +20,7 @@ DRAWING: dict[str, Any] = dict(preprocess=False, concurrency_id="drawing", concu
 def publish(function: Callable[..., Any], controls: list[Any], results: Any, name: str, **more: Any) -> None:
     """An endpoint for programs. The page never calls it: what that opens with may change, and these defaults stay."""
     never = gr.Button(visible=False)
-    described = dict(api_name=name, api_description=inspect.getdoc(function))
+    described: dict[str, Any] = dict(api_name=name, api_description=inspect.getdoc(function))
     never.click(function, controls, results, **{**DRAWING, **described, **more})
 
 
