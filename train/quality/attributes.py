@@ -69,7 +69,8 @@ class Attribute:
 ATTRIBUTES = (
     Attribute("Hair lightness", "dark", "light", "mean luma above the forehead", lambda x: luma(hair(x)).mean((1, 2))),
     Attribute("Hair warmth", "blue", "red or blond", "red less blue above the forehead", lambda x: warmth(hair(x))),
-    Attribute("Hair tint", "purple", "green", "green less red and blue above the forehead", lambda x: tint(hair(x))),
+    Attribute("Hair tint", "purple or pink", "green or yellow", "green less red and blue above the forehead",
+              lambda x: tint(hair(x))),
     Attribute("Background", "dark", "light", "mean luma of both upper corners",
               lambda x: luma(background(x)).mean((1, 2))),
     Attribute("Face lightness", "dark", "light", "mean luma of the lower middle", lambda x: luma(face(x)).mean((1, 2))),
