@@ -112,10 +112,12 @@ const save = async (link) => {
   if (answer?.ok) Object.assign(document.createElement("a"), { href: link.href, download: link.download }).click();
   else say(answer?.status === 404 ? "This file is no longer kept; draw it again." : "The page does not answer; try again.");
 };
-const saveFile = (file) => {
-  const { url, orig_name } = file.video ?? file;
-  return save(Object.assign(document.createElement("a"), { href: url, download: orig_name ?? "" }));
-};
+// What a tab shows, by the name that it has on the page.
+document.addEventListener("click", ({ target }) => {
+  const tab = target.closest?.("button.save")?.closest("[role=tabpanel]");
+  const { src } = tab?.querySelector("#picture img, #explored img, #video video") ?? {};
+  if (src) save({ href: src, download: decodeURIComponent(new URL(src).pathname.split("/").pop()) });
+}, true);
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[download]");
   if (!link?.href.includes("/file=")) return;

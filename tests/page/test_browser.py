@@ -740,6 +740,14 @@ def test_a_download_whose_file_is_no_longer_kept_says_so_and_what_is_drawn_again
         assert visit.download(names[0])[1]
 
 
+def test_a_download_that_the_page_does_not_answer_says_so(browser, served):
+    with Visit(browser, served.url, "desktop", query="?seed=4711") as visit:
+        visit.tab.route("**/file=**", lambda route: None if route.request.method == "HEAD" else route.continue_())
+        visit.tab.wait_for_load_state("networkidle")
+        visit.tab.get_by_role("button", name="Download PNG").click()
+        expect(visit.tab.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
+
+
 def test_a_name_is_shown_with_its_seed(browser, served, generator):
     with Visit(browser, served.url, "desktop") as visit:
         seed = seed_of("alice & bob")

@@ -85,12 +85,8 @@ def connect_tabs(tabs: gr.Tabs, seed: Tab, batch: Tab, path: Tab, explore: Tab) 
     ):
         added = pressed.click(add_key, [way.seeds, *key], [tabs, way.seeds], **sent)
         added.success(path.draw, list(path.controls.values()), path.results, **sent)
-    for pressed, picture in (
-        (face.save, face.picture),
-        (explored.save, explored.picture),
-        (way.save, way.video),
-    ):
-        pressed.click(None, picture, None, js="saveFile", **PRIVATE)
+    for saving in (face.save, explored.save, way.save):  # by page.js: Gradio drops a click while it is busy
+        saving.elem_classes = ["save"]
 
 
 @internal
