@@ -90,6 +90,22 @@ class ResidualBlock(nn.Module):
         return y
 
 
+class Constant(nn.Module):
+    """x + a learned picture, (N, channels, side, side) -> the same; it starts at zero.
+
+    What is drawn of w = 0 by convolutions alone is the same at every place; this tells the places apart, as the
+    constant that StyleGAN begins with (Karras et al. 2019, arXiv:1812.04948).
+    """
+
+    def __init__(self, channels: int, side: int = 4) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(channels, side, side))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, side, side) -> the same."""
+        return x + self.value
+
+
 class DenseHead(nn.Module):
     """A logit of all of a picture at once: features (N, channels, 4, 4) -> (N, 1, 1, 1).
 
@@ -112,7 +128,12 @@ class DenseHead(nn.Module):
         return logits
 
 
-ADDITIONS = {MappingNetwork: "mapping", ResidualBlock: "residual blocks", DenseHead: "hidden layer before the logit"}
+ADDITIONS = {
+    MappingNetwork: "mapping",
+    ResidualBlock: "residual blocks",
+    DenseHead: "hidden layer before the logit",
+    Constant: "constant",
+}
 
 
 def with_blocks(activation: nn.Module, channels: int, blocks: int, batch_norm: bool) -> nn.Module:

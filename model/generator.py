@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from .blocks import MappingNetwork, with_blocks
+from .blocks import Constant, MappingNetwork, with_blocks
 from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
@@ -38,9 +38,9 @@ class Generator(
     """Draws images from latent vectors: ``z`` (N, latent_dim), standard normal -> (N, image_channels, H, W) in [-1, 1].
 
     Transposed 4x4 convolutions with BatchNorm and ReLU double the side from 4 to ``image_size`` and halve the
-    channels each time; the last one ends in tanh. Two parts that the paper's DCGAN has not can be added: a mapping
-    from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, and residual
-    blocks (:class:`blocks.ResidualBlock`).
+    channels each time; the last one ends in tanh. Three parts that the paper's DCGAN has not can be added: a mapping
+    from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, residual blocks
+    (:class:`blocks.ResidualBlock`), and a constant at 4x4 pixels (:class:`blocks.Constant`).
 
     Args:
         latent_dim: length of ``z``, at least 1.
@@ -49,6 +49,7 @@ class Generator(
         image_channels: 3 for RGB, 1 for grey.
         mapping_layers: hidden layers of the mapping from z to w, at most 8; 0 for none.
         blocks: residual blocks at each side from 4 pixels to a quarter of ``image_size``, at most 8.
+        constant: whether a learned constant is added at 4x4 pixels, from which w = 0 can be drawn.
 
     Raises:
         ValueError: an argument outside these ranges.
@@ -62,13 +63,15 @@ class Generator(
         image_channels: int = 3,
         mapping_layers: int = 0,
         blocks: int = 0,
+        constant: bool = False,
     ) -> None:
         super().__init__()
-        for name, value, allowed in (
-            ("image_size", image_size, IMAGE_SIZES),
-            ("image_channels", image_channels, IMAGE_CHANNELS),
+        for name, value, kind, allowed in (
+            ("image_size", image_size, int, IMAGE_SIZES),
+            ("image_channels", image_channels, int, IMAGE_CHANNELS),
+            ("constant", constant, bool, (False, True)),
         ):
-            if type(value) is not int or value not in allowed:
+            if type(value) is not kind or value not in allowed:
                 raise ValueError(f"{name}: {value!r:.40} is not one of {allowed}")
         for name, value, low, high in (
             ("latent_dim", latent_dim, 1, 4096),
@@ -88,6 +91,9 @@ class Generator(
             nn.BatchNorm2d(channels),
             with_blocks(nn.ReLU(inplace=True), channels, blocks, batch_norm=True),
         ]
+        if constant:  # by name, so that blocks can still be added before it
+            layers[-1] = layers[-1] if blocks else nn.Sequential(layers[-1])
+            layers[-1].add_module("constant", Constant(channels))
         while channels > base_channels:  # 4x4 -> 8x8 -> ... -> half the output size
             inputs, channels = channels, channels // 2
             added = blocks if channels > base_channels else 0  # at half the output size they would cost most

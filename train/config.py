@@ -100,6 +100,8 @@ class TrainConfig:
                                  group="Networks", low=0, high=8)
     g_blocks: int = option(0, "residual blocks at each of the generator's sides from 4 pixels to a quarter of its "
                            "pictures", group="Networks", low=0, high=8)
+    g_constant: bool = option(False, "a learned constant at the generator's 4 pixels, from which it can draw the "
+                              "average face, as truncation and --truncated_part need", group="Networks")
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",

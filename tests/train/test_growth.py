@@ -27,7 +27,7 @@ from train.run.setup import build_networks, load_networks
 from train.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
-GROWN = {"mapping_layers": 2, "g_blocks": 1, "d_blocks": 2, "d_hidden": 16}
+GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "d_blocks": 2, "d_hidden": 16}
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -44,7 +44,7 @@ def shaken(network: nn.Module) -> nn.Module:
 def mapped() -> Generator:
     """A small generator in eval mode with a mapping and blocks that have left zero, and with its mean of w."""
     torch.manual_seed(0)
-    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1)).eval()
+    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True)).eval()
     G.mapping.measure(latents_from_seeds(range(4096), 16))
     return G
 
@@ -65,7 +65,7 @@ def test_networks_grown_from_plain_ones_begin_with_what_those_do(init, tmp_path)
     start = load_networks(str(tmp_path), G, D)
     assert start.endswith(
         "; added, and without effect at first: mapping (generator), residual blocks (generator), "
-        "residual blocks (discriminator), hidden layer before the logit (discriminator)"
+        "constant (generator), residual blocks (discriminator), hidden layer before the logit (discriminator)"
     )
     z = latents_from_seeds(range(8), 128)
     images = plain_G.eval()(z)
@@ -73,7 +73,7 @@ def test_networks_grown_from_plain_ones_begin_with_what_those_do(init, tmp_path)
     assert torch.allclose(D(images), plain_D(images), atol=1e-5)
     for network in (G, D):  # and what was added can learn: only its last layers are zero
         zeros = [name for name, parameter in network.named_parameters() if name in additions(network) and
-                 name.endswith("weight") and not parameter.any()]  # fmt: skip
+                 name.endswith(("weight", "constant.value")) and not parameter.any()]  # fmt: skip
         assert len(zeros) == sum(isinstance(module, tuple(ADDITIONS)) for module in network.modules())
 
 
@@ -117,9 +117,9 @@ def test_a_grown_network_grows_further_and_refuses_what_does_not_fit():
 
 def test_a_wider_generator_draws_what_the_narrow_one_did_and_uses_its_channels():
     torch.manual_seed(0)
-    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1))
+    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1, constant=True))
     narrow(torch.randn(64, 16))  # statistics that are not 0 and 1
-    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2), torch.randn(8, 16)
+    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2, constant=True), torch.randn(8, 16)
     with pytest.raises(ValueError, match="other shapes"):
         fill(wide, narrow.state_dict())
     assert fill(wide, narrow.state_dict(), wider=True) == ["residual blocks", "channels"]
@@ -128,6 +128,20 @@ def test_a_wider_generator_draws_what_the_narrow_one_did_and_uses_its_channels()
     wide(z).square().sum().backward()
     weight = wide.layers[9].weight  # (in, out, 4, 4), from 7 channels to 3; the last three are new
     assert not weight[4:].any() and weight.grad[4:].any()
+
+
+def test_with_a_constant_alone_nothing_is_drawn_alike_at_every_place():
+    torch.manual_seed(0)
+    plain, placed = Generator(8, 4, 32).eval(), Generator(8, 4, 32, constant=True).eval()
+    assert fill(placed, plain.state_dict()) == ["constant"]
+    z = torch.zeros(1, 8)
+    apart = [G(z)[0, :, 8:24, 8:16] - G(z)[0, :, 8:24, 16:24] for G in (plain, placed)]
+    assert all(difference.abs().max() < 1e-6 for difference in apart)  # columns of the 4x4 stage that are no edges
+    placed.layers[2].constant.value.data.normal_()
+    assert (placed(z)[0, :, 8:24, 8:16] - placed(z)[0, :, 8:24, 16:24]).abs().max() > 1e-2
+    blocks = Generator(8, 4, 32, blocks=1, constant=True).eval()
+    assert fill(blocks, placed.state_dict()) == ["residual blocks"]  # before it, and its name stays
+    assert torch.allclose(blocks(z), placed(z), atol=1e-6)
 
 
 def test_a_generator_of_another_z_is_refused(tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from model.blocks import ADDITIONS
+from model.blocks import ADDITIONS, Constant
 
 
 def additions(network: nn.Module) -> set[str]:
@@ -54,7 +54,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], wider: bool = False)
     for name in more:
         layer = network.get_submodule(name.rpartition(".")[0])
         new, old = expected[name], tensors[name]
-        may = wider and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d) and new.ndim == old.ndim
+        widens = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d | Constant)
+        may = wider and widens and new.ndim == old.ndim
         if not may or new.shape[2:] != old.shape[2:] or any(a < b for a, b in zip(new.shape, old.shape)):
             raise ValueError("the networks have other shapes")
         loaded[name] = widened(layer, name.rpartition(".")[2], new, old)

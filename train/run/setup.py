@@ -137,6 +137,7 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
         config.resolution,
         mapping_layers=config.mapping_layers,
         blocks=config.g_blocks,
+        constant=config.g_constant,
     )
     D = Discriminator(
         config.d_channels,
@@ -178,7 +179,8 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         shape = getattr(found, "_hub_mixin_config", {})
         names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
         names |= {"mapping_layers": "mapping_layers", "blocks": "g_blocks"}
-        remedy = "give " + " ".join(f"--{option} {shape[key]}" for key, option in names.items() if key in shape)
+        words = [f"--{option} {shape[key]}" for key, option in names.items() if key in shape]
+        remedy = "give " + " ".join(words + ["--g_constant"] * bool(shape.get("constant")))
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
         file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
