@@ -36,7 +36,7 @@ from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.layout.page import naming
 from model.page.layout.parts import variety, variety_words
-from model.page.layout.seed import opening_face
+from model.page.layout.seed import opening_face, say_name
 from model.page.layout.wiring import add_key
 from model.page.models import GUESTS, MAX_BYTES, ModelStore, open_models
 from model.sharp import sharpen
@@ -420,6 +420,11 @@ def test_the_api_is_documented_endpoints(client):
             assert f"{parameter['parameter_name']}: " in info["description"]
             if parameter["parameter_name"] == "enlarge":  # what the page shows sharp, programs get as it was drawn
                 assert parameter["parameter_default"] == "none"
+
+
+@pytest.mark.parametrize("text, told", [("7", ""), (" 007 ", ""), ("\u0663", "\u0663"), ("alice", "alice"), ("", "")])
+def test_the_caption_says_which_seed_a_name_is_and_digits_of_other_scripts_are_names(text, told):
+    assert (f"<b>{told}</b> = seed {seed_of(text)}" in say_name(text)) if told else say_name(text) == ""
 
 
 @pytest.mark.parametrize("name", ["a, b", "x; y", "12 3", "1,2"])

@@ -124,6 +124,6 @@ def say_name(text: str) -> str:
         seed = seed_of(text)
     except ValueError:  # the drawing says why
         return ""
-    if text.strip().isdecimal():
+    if text.strip().isascii() and text.strip().isdigit():  # digits of other scripts are names
         return ""
     return f'<p data-seed="{seed}"><b>{html.escape(text.strip())}</b> = seed {seed}</p>'
