@@ -79,6 +79,10 @@ for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end,
   held = null;
 });
 
+// The browser would begin to drag the picture itself, and Gradio take that for a file that is dropped on it.
+document.addEventListener("dragstart", (event) => event.target.closest?.("#example") && event.preventDefault());
+document.addEventListener("mousedown", (event) => event.target.closest?.("#square") && event.preventDefault());
+
 let pause = null;
 document.addEventListener("keydown", (event) => {
   if (event.target.id !== "square" || event.ctrlKey || event.metaKey || event.altKey) return;

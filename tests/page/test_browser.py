@@ -151,7 +151,7 @@ def test_seed_opens_with_a_face_draws_a_random_one_and_hands_out_its_png(visit, 
     name, data = visit.download("Download PNG")
     assert name == f"seed-{seed}.png"
     assert Image.open(io.BytesIO(data)).tobytes() == generator.generate(seeds=[seed])[0].tobytes()
-    visit.expect_address(tab="seed", seed=seed, truncation=1, enlarge="none")
+    visit.expect_address(tab="seed", seed=seed, truncation=1)
 
 
 def test_seed_follows_typing_and_the_variety_slider(visit, generator):
@@ -677,7 +677,7 @@ def test_steps_are_entries_of_the_history_and_typing_is_one(browser, served, gen
         visit.tab.get_by_role("button", name="To Batch").click()  # the next step is a step again
         visit.expect_address(tab="batch", first_seed=3, count=16, truncation=1)
         visit.tab.go_back()
-        visit.expect_address(tab="seed", seed=3, truncation=1, enlarge="none")
+        visit.expect_address(tab="seed", seed=3, truncation=1)
 
 
 def test_going_back_twice_at_once_ends_where_the_address_is(browser, served, generator):
@@ -685,10 +685,10 @@ def test_going_back_twice_at_once_ends_where_the_address_is(browser, served, gen
         for seed in (5, 6, 7):
             visit.field.fill(str(seed))
             visit.expect_seed(generator, seed)
-            visit.expect_address(tab="seed", seed=seed, truncation=1, enlarge="none")
+            visit.expect_address(tab="seed", seed=seed, truncation=1)
             visit.tab.locator("h1").click()  # what is typed next is another step
         visit.tab.evaluate("history.back(); setTimeout(() => history.back(), 100)")
-        visit.expect_address(tab="seed", seed=5, truncation=1, enlarge="none")
+        visit.expect_address(tab="seed", seed=5, truncation=1)
         visit.expect_seed(generator, 5)
 
 
@@ -701,7 +701,6 @@ def test_a_face_of_the_list_that_is_chosen_again_is_not_listed_twice(browser, se
         expect(faces).to_have_count(2)
         visit.tab.locator("#lately a").last.click()
         visit.expect_seed(generator, FIRST_FACE)
-        visit.tab.wait_for_function("location.search.includes('truncation')")
         visit.tab.wait_for_timeout(1500)
         expect(faces).to_have_count(2)
 
@@ -722,7 +721,8 @@ def test_a_download_whose_file_is_no_longer_kept_says_so_and_what_is_drawn_again
         visit.tab.wait_for_load_state("networkidle")
         visit.tab.wait_for_timeout(1500)  # what follows the opening is drawn, too
         for file in Path(served.environment["GRADIO_TEMP_DIR"]).rglob("*4711*"):  # as the hourly sweep does
-            file.unlink()
+            if file.is_file():  # a folder may have such digits in its name
+                file.unlink()
         for file in Path(served.environment["GRADIO_TEMP_DIR"]).rglob("explored.png"):
             file.unlink()
         downloads: list[object] = []

@@ -322,7 +322,7 @@ def error_of(arguments: list, capsys) -> str:
         (["--train_data_dir", "nowhere"], "--train_data_dir"),
         (["--train_batch_size", "1"], "--train_batch_size: 1 is not at least 2"),
         (["--train_batch_size", "121"], "--train_batch_size"),
-        (["--learning_rate", "nan"], "--learning_rate: nan is not from 0 to 1"),
+        (["--learning_rate", "nan"], "--learning_rate: nan is not a number that can be worked with"),
         (["--loss", "mse"], "argument --loss"),
         (["--augment", "rotate"], "--augment: 'rotate' is not one of"),
         (["--resolution", "63"], "argument --resolution"),
