@@ -863,7 +863,13 @@ def own_selectors() -> set[str]:
 
 def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, served, tmp_path):
     # In other tests.
-    upload = {'#example [data-testid="status-tracker"]', "#example img", "#example .image-frame", "#square", "#square i"}
+    upload = {
+        '#example [data-testid="status-tracker"]',
+        "#example img",
+        "#example .image-frame",
+        "#square",
+        "#square i",
+    }
     elsewhere = {"#notice", "#notice p", ".dark #notice p", "#picture.stale img", 'img[src*="-smooth"]'} | upload
     unmet = {part for rule in own_selectors() for part in rule.split(", ")} - elsewhere
     assert len(unmet) > 50
