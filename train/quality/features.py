@@ -71,18 +71,27 @@ def load_extractor(
     return load_inception(device, option) if file is None else load_torchscript(Path(file).expanduser(), device)
 
 
+def read_torchscript(file: str | Path, device: torch.device) -> torch.jit.ScriptModule:
+    """The module of a TorchScript file, in eval mode.
+
+    Raises:
+        OSError: the file cannot be read.
+        RuntimeError: it is no TorchScript.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the format is old, and still the one without code
+        return torch.jit.load(str(file), map_location=device).eval()
+
+
 def load_torchscript(file: Path, device: torch.device) -> Extractor:
     """The module of a TorchScript file."""
     try:
-        data = file.read_bytes()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # the format is old, and still the one without code
-            module = torch.jit.load(str(file), map_location=device)
+        data, module = file.read_bytes(), read_torchscript(file, device)
     except OSError as error:
         raise UserError(OPTION, f"'{file}' cannot be read: {error.strerror or error}") from None
     except RuntimeError:
         raise UserError(OPTION, f"'{file}' is not a TorchScript module") from None
-    return Extractor(module.eval(), file.name, hashlib.sha256(data).hexdigest()[:16], device)
+    return Extractor(module, file.name, hashlib.sha256(data).hexdigest()[:16], device)
 
 
 def load_inception(device: torch.device, option: str = OPTION) -> Extractor:

@@ -1,6 +1,5 @@
 """The second discriminator, which ``--d_features`` asks for, and the file it sees through."""
 
-import warnings
 from pathlib import Path
 
 import torch
@@ -8,6 +7,7 @@ import torch
 from train.config import TrainConfig
 from train.errors import UserError
 from train.gan.projected import ProjectedDiscriminator
+from train.quality.features import read_torchscript
 
 OPTION = "--d_features"
 
@@ -22,9 +22,7 @@ def load_features(file: str, resolution: int, device: torch.device) -> torch.jit
     if not Path(file).is_file():
         raise UserError(OPTION, f"there is no file '{file}'; give a TorchScript file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of TorchScript's end, some day
-            network = torch.jit.load(file, map_location=device).eval()
+        network = read_torchscript(file, device)
         for parameter in network.parameters():  # a ScriptModule has no requires_grad_
             parameter.requires_grad_(False)
         with torch.no_grad():
