@@ -34,10 +34,11 @@ const shownAddress = () => {
   query.delete("__theme");
   return query.size ? `?${query}` : `?tab=seed&seed=${shownSeed() ?? ""}`;
 };
-// One face may have several addresses: what is as usual may be left out of them.
-const USUAL = { tab: "seed", truncation: "1", enlarge: "none", model: models[0] };
+// One face may have several addresses: what is as usual may be left out of them, and no enlarging makes it another.
+const USUAL = { tab: "seed", truncation: "1", model: models[0] };
 const plain = (address) => {
   const query = new URLSearchParams(address);
+  query.delete("enlarge");
   for (const [key, value] of [...query]) if (!value || USUAL[key] === value) query.delete(key);
   query.sort();
   return `${query}`;
