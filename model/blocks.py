@@ -63,6 +63,14 @@ class MappingNetwork(nn.Module):
         return self.mean.clone()
 
 
+class HalfMirrored(nn.Module):
+    """(N, C, H, W) -> the same, with left and right exchanged in every second channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        second = torch.arange(x.shape[1], device=x.device)[:, None, None] % 2 == 1  # (C, 1, 1)
+        return torch.where(second, x.flip(3), x)
+
+
 class ResidualBlock(nn.Module):
     """x + f(x), (N, channels, H, W) -> the same: f is a 1x1 convolution to a quarter of the channels, a 3x3 and a 1x1
     back (the bottleneck of He et al. 2016, arXiv:1512.03385); the last starts at zero (Goyal et al. 2017,
@@ -73,21 +81,34 @@ class ResidualBlock(nn.Module):
         batch_norm: after the first two convolutions; with it they are followed by ReLU, else by LeakyReLU(0.2).
     """
 
+    mirror = False  # whether the 3x3 convolution sees half of its channels mirrored
+
     def __init__(self, channels: int, batch_norm: bool) -> None:
         super().__init__()
         narrow = max(1, channels // 4)
+        seen = [HalfMirrored()] if self.mirror else []
 
         def part(inputs: int, kernel_size: int) -> list[nn.Module]:
             conv = nn.Conv2d(inputs, narrow, kernel_size, padding=kernel_size // 2, bias=not batch_norm)
             return [conv, nn.BatchNorm2d(narrow), nn.ReLU()] if batch_norm else [conv, nn.LeakyReLU(0.2)]
 
         last = starting_at_zero(nn.Conv2d(narrow, channels, 1))
-        self.layers = nn.Sequential(*part(channels, 1), *part(narrow, 3), last)
+        self.layers = nn.Sequential(*part(channels, 1), *seen, *part(narrow, 3), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) -> the same."""
         y: Tensor = x + self.layers(x)
         return y
+
+
+class MirrorBlock(ResidualBlock):
+    """A residual block that sees at each place what is at the mirrored one, where a face has the other eye.
+
+    Convolutions join what is near; of two eyes, the generator draws each for itself, and the discriminator compares
+    them at 4x4 pixels alone.
+    """
+
+    mirror = True
 
 
 class Constant(nn.Module):
@@ -131,13 +152,21 @@ class DenseHead(nn.Module):
 ADDITIONS = {
     MappingNetwork: "mapping",
     ResidualBlock: "residual blocks",
+    MirrorBlock: "mirror blocks",
     DenseHead: "hidden layer before the logit",
     Constant: "constant",
 }
 
 
-def with_blocks(activation: nn.Module, channels: int, blocks: int, batch_norm: bool) -> nn.Module:
-    """The activation, followed by residual blocks if there are any; the names of all other layers stay the same."""
-    if not blocks:
-        return activation
-    return nn.Sequential(activation, *(ResidualBlock(channels, batch_norm) for _ in range(blocks)))
+def with_blocks(
+    activation: nn.Module, channels: int, blocks: int, batch_norm: bool, **named: nn.Module | None
+) -> nn.Module:
+    """The activation, followed by residual blocks and by the parts with names, as far as there are any.
+
+    The names of all other layers stay the same, whatever is added.
+    """
+    parts = nn.Sequential(activation, *(ResidualBlock(channels, batch_norm) for _ in range(blocks)))
+    for name, part in named.items():
+        if part:
+            parts.add_module(name, part)
+    return parts if len(parts) > 1 else activation

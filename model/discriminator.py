@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .blocks import DenseHead, with_blocks
+from .blocks import DenseHead, MirrorBlock, with_blocks
 from .generator import IMAGE_SIZES, MAX_DEPTH
 
 
@@ -45,6 +45,7 @@ class Discriminator(nn.Module):
         minibatch_std: append the deviation within a batch before the last layer.
         blocks: residual blocks at each side from a quarter of ``image_size`` down to 4 pixels, at most 8.
         hidden: units of a hidden layer whose logit is added to the last layer's; 0 for none.
+        mirror: whether a mirror block (:class:`blocks.MirrorBlock`) follows the blocks.
 
     Raises:
         ValueError: an argument outside these ranges.
@@ -60,6 +61,7 @@ class Discriminator(nn.Module):
         minibatch_std: bool = True,
         blocks: int = 0,
         hidden: int = 0,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         if image_size not in IMAGE_SIZES:
@@ -72,8 +74,9 @@ class Discriminator(nn.Module):
             raise ValueError(f"blocks: {blocks} is not from 0 to {MAX_DEPTH}")
         if not 0 <= hidden <= 4096:
             raise ValueError(f"hidden: {hidden} is not from 0 to 4096")
-        if norm == "spectral" and (blocks or hidden):
-            raise ValueError("norm: 'spectral' cannot divide weights that start at zero; leave out blocks and hidden")
+        if norm == "spectral" and (blocks or hidden or mirror):
+            parts = "blocks, hidden and mirror"
+            raise ValueError(f"norm: 'spectral' cannot divide weights that start at zero; leave out {parts}")
         constrain = spectral_norm if norm == "spectral" else lambda layer: layer
 
         layers: list[nn.Module] = []
@@ -86,8 +89,10 @@ class Discriminator(nn.Module):
             if with_batch_norm:
                 layers.append(nn.BatchNorm2d(outputs))
             side //= 2
-            added = blocks if 4 * side <= image_size else 0
-            layers.append(with_blocks(nn.LeakyReLU(0.2, inplace=True), outputs, added, batch_norm=False))
+            small = 4 * side <= image_size
+            added = MirrorBlock(outputs, batch_norm=False) if mirror and small else None
+            leaky = nn.LeakyReLU(0.2, inplace=True)
+            layers.append(with_blocks(leaky, outputs, blocks if small else 0, batch_norm=False, mirror=added))
             inputs, outputs = outputs, outputs * 2
         if minibatch_std:
             layers.append(MinibatchStd())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from .blocks import Constant, MappingNetwork, with_blocks
+from .blocks import Constant, MappingNetwork, MirrorBlock, with_blocks
 from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
@@ -38,9 +38,10 @@ class Generator(
     """Draws images from latent vectors: ``z`` (N, latent_dim), standard normal -> (N, image_channels, H, W) in [-1, 1].
 
     Transposed 4x4 convolutions with BatchNorm and ReLU double the side from 4 to ``image_size`` and halve the
-    channels each time; the last one ends in tanh. Three parts that the paper's DCGAN has not can be added: a mapping
+    channels each time; the last one ends in tanh. Four parts that the paper's DCGAN has not can be added: a mapping
     from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, residual blocks
-    (:class:`blocks.ResidualBlock`), and a constant at 4x4 pixels (:class:`blocks.Constant`).
+    (:class:`blocks.ResidualBlock`), such blocks that see the mirror image (:class:`blocks.MirrorBlock`), and a
+    constant at 4x4 pixels (:class:`blocks.Constant`).
 
     Args:
         latent_dim: length of ``z``, at least 1.
@@ -50,6 +51,7 @@ class Generator(
         mapping_layers: hidden layers of the mapping from z to w, at most 8; 0 for none.
         blocks: residual blocks at each side from 4 pixels to a quarter of ``image_size``, at most 8.
         constant: whether a learned constant is added at 4x4 pixels, from which w = 0 can be drawn.
+        mirror: whether a mirror block follows the blocks.
 
     Raises:
         ValueError: an argument outside these ranges.
@@ -64,12 +66,14 @@ class Generator(
         mapping_layers: int = 0,
         blocks: int = 0,
         constant: bool = False,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         for name, value, kind, allowed in (
             ("image_size", image_size, int, IMAGE_SIZES),
             ("image_channels", image_channels, int, IMAGE_CHANNELS),
             ("constant", constant, bool, (False, True)),
+            ("mirror", mirror, bool, (False, True)),
         ):
             if type(value) is not kind or value not in allowed:
                 raise ValueError(f"{name}: {value!r:.40} is not one of {allowed}")
@@ -85,23 +89,24 @@ class Generator(
         self.image_size = image_size
 
         self.mapping = MappingNetwork(latent_dim, mapping_layers) if mapping_layers else None
-        channels = base_channels * image_size // 8
-        layers: list[nn.Module] = [  # (N, latent_dim, 1, 1) -> (N, channels, 4, 4)
-            nn.ConvTranspose2d(latent_dim, channels, 4, bias=False),
-            nn.BatchNorm2d(channels),
-            with_blocks(nn.ReLU(inplace=True), channels, blocks, batch_norm=True),
-        ]
-        if constant:  # by name, so that blocks can still be added before it
-            layers[-1] = layers[-1] if blocks else nn.Sequential(layers[-1])
-            layers[-1].add_module("constant", Constant(channels))
-        while channels > base_channels:  # 4x4 -> 8x8 -> ... -> half the output size
-            inputs, channels = channels, channels // 2
-            added = blocks if channels > base_channels else 0  # at half the output size they would cost most
-            layers += [
-                nn.ConvTranspose2d(inputs, channels, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(channels),
-                with_blocks(nn.ReLU(inplace=True), channels, added, batch_norm=True),
-            ]
+        layers: list[nn.Module] = []
+        for side in (2**n for n in range(2, image_size.bit_length() - 1)):  # 4x4 -> 8x8 -> ... -> half the output size
+            channels = base_channels * image_size // (2 * side)
+            # (N, latent_dim, 1, 1) -> (N, channels, 4, 4), or from half the side and twice the channels
+            doubled: dict[str, int] = {} if side == 4 else {"stride": 2, "padding": 1}
+            inputs = latent_dim if side == 4 else 2 * channels
+            layers += [nn.ConvTranspose2d(inputs, channels, 4, bias=False, **doubled), nn.BatchNorm2d(channels)]
+            small = 4 * side <= image_size  # at half the output size additions would cost most
+            layers.append(
+                with_blocks(
+                    nn.ReLU(inplace=True),
+                    channels,
+                    blocks if small else 0,
+                    batch_norm=True,
+                    constant=Constant(channels) if constant and side == 4 else None,
+                    mirror=MirrorBlock(channels, batch_norm=True) if mirror and small else None,
+                )
+            )
         layers += [nn.ConvTranspose2d(channels, image_channels, 4, stride=2, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 

@@ -102,12 +102,15 @@ class TrainConfig:
                            "pictures", group="Networks", low=0, high=8)
     g_constant: bool = option(False, "a learned constant at the generator's 4 pixels, from which it can draw the "
                               "average face, as truncation and --truncated_part need", group="Networks")
+    g_mirror: bool = option(False, "mirror blocks in the generator, which see at each place what is at the mirrored "
+                            "one, at the sides of --g_blocks", group="Networks")
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",
                          choices=("none", "spectral", "batch"))
     d_blocks: int = option(0, "residual blocks at each of the discriminator's sides from a quarter of its pictures "
                            "down to 4 pixels", group="Networks", low=0, high=8)
+    d_mirror: bool = option(False, "mirror blocks in the discriminator, at the sides of --d_blocks", group="Networks")
     d_hidden: int = option(0, "units of a hidden layer before the discriminator's logit, with which it sees the whole "
                            "picture at once; 0 for none", group="Networks", low=0, high=4096)
     d_features: str | None = option(None, "TorchScript file, images in [-1, 1] to a list of feature maps: a second "

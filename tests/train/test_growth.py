@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model import Discriminator, Generator, latents_from_seeds, truncate
-from model.blocks import ADDITIONS, MappingNetwork
+from model.blocks import ADDITIONS, MappingNetwork, MirrorBlock, ResidualBlock
 from train.config import TrainConfig
 from train.errors import UserError
 from train.gan.ema import EMA
@@ -27,7 +27,8 @@ from train.run.setup import build_networks, load_networks
 from train.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
-GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "d_blocks": 2, "d_hidden": 16}
+GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "g_mirror": True}
+GROWN |= {"d_blocks": 2, "d_mirror": True, "d_hidden": 16}
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -44,7 +45,7 @@ def shaken(network: nn.Module) -> nn.Module:
 def mapped() -> Generator:
     """A small generator in eval mode with a mapping and blocks that have left zero, and with its mean of w."""
     torch.manual_seed(0)
-    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True)).eval()
+    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True, mirror=True)).eval()
     G.mapping.measure(latents_from_seeds(range(4096), 16))
     return G
 
@@ -65,7 +66,8 @@ def test_networks_grown_from_plain_ones_begin_with_what_those_do(init, tmp_path)
     start = load_networks(str(tmp_path), G, D)
     assert start.endswith(
         "; added, and without effect at first: mapping (generator), residual blocks (generator), "
-        "constant (generator), residual blocks (discriminator), hidden layer before the logit (discriminator)"
+        "constant (generator), mirror blocks (generator), "
+        "residual blocks (discriminator), mirror blocks (discriminator), hidden layer before the logit (discriminator)"
     )
     z = latents_from_seeds(range(8), 128)
     images = plain_G.eval()(z)
@@ -117,9 +119,9 @@ def test_a_grown_network_grows_further_and_refuses_what_does_not_fit():
 
 def test_a_wider_generator_draws_what_the_narrow_one_did_and_uses_its_channels():
     torch.manual_seed(0)
-    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1, constant=True))
+    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1, constant=True, mirror=True))
     narrow(torch.randn(64, 16))  # statistics that are not 0 and 1
-    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2, constant=True), torch.randn(8, 16)
+    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2, constant=True, mirror=True), torch.randn(8, 16)
     with pytest.raises(ValueError, match="other shapes"):
         fill(wide, narrow.state_dict())
     assert fill(wide, narrow.state_dict(), wider=True) == ["residual blocks", "channels"]
@@ -282,3 +284,14 @@ def test_options_that_cannot_be_and_checkpoints_of_before():
 def test_a_grown_generator_fits_in_16_mib():
     G = Generator(mapping_layers=2, blocks=1)
     assert sum(t.numel() * 2 for t in G.state_dict().values() if t.is_floating_point()) < 16 * 2**20
+
+
+@torch.no_grad()
+def test_a_mirror_block_sees_what_is_at_the_mirrored_place_and_turns_with_its_picture():
+    torch.manual_seed(0)
+    x, other = torch.randn(2, 1, 8, 8, 8)
+    other[:, :, :, :7] = x[:, :, :, :7]  # they differ in the last column alone
+    for kind in (ResidualBlock, MirrorBlock):
+        block = shaken(kind(8, batch_norm=False))
+        seen = (block(x) - block(other)).abs().amax((0, 1, 2)) > 1e-6
+        assert seen.tolist() == [kind is MirrorBlock] * 2 + [False] * 4 + [True] * 2

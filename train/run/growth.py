@@ -61,6 +61,6 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], wider: bool = False)
         loaded[name] = widened(layer, name.rpartition(".")[2], new, old)
     network.load_state_dict(loaded, strict=False)
     added = network.state_dict().keys() - expected.keys()
-    kinds = {kind: name for name, module in network.named_modules() for kind in ADDITIONS if isinstance(module, kind)}
+    kinds = {kind: name for name, module in network.named_modules() for kind in ADDITIONS if type(module) is kind}
     found = [ADDITIONS[kind] for kind, name in kinds.items() if any(key.startswith(f"{name}.") for key in added)]
     return found + ["channels"] * bool(more)

@@ -138,6 +138,7 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
         mapping_layers=config.mapping_layers,
         blocks=config.g_blocks,
         constant=config.g_constant,
+        mirror=config.g_mirror,
     )
     D = Discriminator(
         config.d_channels,
@@ -147,6 +148,7 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
         minibatch_std=config.minibatch_std,
         blocks=config.d_blocks,
         hidden=config.d_hidden,
+        mirror=config.d_mirror,
     )
     for network in (G, D):
         initialise(network, config.init)
@@ -180,7 +182,8 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
         names |= {"mapping_layers": "mapping_layers", "blocks": "g_blocks"}
         words = [f"--{option} {shape[key]}" for key, option in names.items() if key in shape]
-        remedy = "give " + " ".join(words + ["--g_constant"] * bool(shape.get("constant")))
+        words += [f"--g_{name}" for name in ("constant", "mirror") if shape.get(name)]
+        remedy = "give " + " ".join(words)
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
         file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
