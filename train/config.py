@@ -115,13 +115,16 @@ class TrainConfig:
                            "picture at once; 0 for none", group="Networks", low=0, high=4096)
     d_features: str | None = option(None, "TorchScript file, images in [-1, 1] to a list of feature maps: a second "
                                     "discriminator sees through this frozen network", group="Networks", metavar="FILE")
+    d_features_weight: float = option(1.0, "weight of that second discriminator in the generator's loss",
+                                      group="Networks", low=0)
     minibatch_std: bool = option(True, "show the discriminator the spread within a batch", group="Networks")
     init: str = option("resize", "first weights: orthogonal; normal, with deviation 0.02; or resize: orthogonal and "
                        "without the checkerboards of transposed convolutions", group="Networks", choices=INITS)
 
     loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Loss", choices=LOSSES)
     truncated_part: float = option(0.0, "part of the drawn faces whose z is scaled by 0 to 1, so that truncation stays "
-                                   "within what was trained", group="Loss", low=0, high=1)
+                                   "within what was trained; D judges them and does not learn from them",
+                                   group="Loss", low=0, high=0.5)
     negative_part: float = option(0.0, "part of what D sees as drawn: spoiled real faces", group="Loss", low=0, high=1)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)

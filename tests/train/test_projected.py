@@ -97,6 +97,7 @@ def test_a_training_with_it_is_another_is_resumed_and_publishes_nothing_of_it(fi
         "whole": whole,
         "halves": [*whole, "--max_train_kimg", 0.08, "--lr_schedule", "constant"],
         "without": whole[:-2],
+        "weightless": [*whole, "--d_features_weight", 0],
     }.items():
         result = run(*arguments, "--lr_schedule", "constant", "--output_dir", tmp_path / name)
         assert result.returncode == 0, result.stderr
@@ -109,10 +110,11 @@ def test_a_training_with_it_is_another_is_resumed_and_publishes_nothing_of_it(fi
         assert result.returncode == 0, result.stderr
     finally:
         moved.rename(file)
-    for name in ("whole", "halves", "without"):
+    for name in ("whole", "halves", "without", "weightless"):
         states[name] = load_file(tmp_path / name / "weights" / "model.safetensors")
     assert all(torch.equal(tensor, states["halves"][key]) for key, tensor in states["whole"].items())
     assert not all(torch.equal(tensor, states["without"][key]) for key, tensor in states["whole"].items())
+    assert all(torch.equal(tensor, states["without"][key]) for key, tensor in states["weightless"].items())
     written = [tmp_path / name / "weights" / "discriminator.safetensors" for name in ("whole", "without")]
     assert load_file(written[0]).keys() == load_file(written[1]).keys()
     record = json.loads((tmp_path / "whole" / "weights" / "training.json").read_text())
