@@ -6,8 +6,6 @@ So a network with them begins as the one without, and a trained one can be given
 import torch
 from torch import Tensor, nn
 
-MEAN_DECAY = 0.995  # of the moving mean of w, per batch
-
 
 def starting_at_zero(layer: nn.Module) -> nn.Module:
     """The layer with weights (and bias) of zero, marked so that nobody draws others for a new training."""
@@ -21,20 +19,18 @@ class MappingNetwork(nn.Module):
     """From z to w, both (N, latent_dim): a residual perceptron on the direction of z (Karras et al. 2019,
     arXiv:1812.04948, has a plain one).
 
-    With ``u = z / length`` and ``length = |z| / sqrt(latent_dim)``, about 1 for a normal z::
-
-        w = mean + length * (u + perceptron(u) - mean)
-
-    The direction of z says which face, its length how far from the average one: a z that is scaled down is truncated
-    in w, towards ``mean``, the moving mean of w in training, and z = 0 is the average face. While the perceptron
-    gives zero, as in the beginning, the mean is zero and w = z.
+    With ``u = z / length`` and ``length = |z| / sqrt(latent_dim)``, about 1 for a normal z, ``w = u + perceptron(u)``.
+    The direction of z says which face, its length how far from the typical one: a z that is scaled down is truncated
+    in w, towards ``centre``, the w of a typical face, which z = 0 draws. Karras et al. go there in a straight line;
+    typical w lie near a sphere, nothing was trained inside it, and so :func:`turned` stays on it. While there is no
+    centre, as in training, the length of z is that of w; the perceptron begins with zero, and then w = z.
 
     Args:
         latent_dim: length of z and of w; hidden layers are four times as wide.
         layers: hidden layers of the perceptron, at least 1.
     """
 
-    mean: Tensor
+    centre: Tensor
 
     def __init__(self, latent_dim: int, layers: int = 2) -> None:
         super().__init__()
@@ -43,24 +39,29 @@ class MappingNetwork(nn.Module):
         for inputs, outputs in zip(widths[:-1], widths[1:]):
             parts += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*parts, starting_at_zero(nn.Linear(widths[-1], latent_dim)))
-        self.register_buffer("mean", torch.zeros(latent_dim))
+        self.register_buffer("centre", torch.zeros(latent_dim))  # zero: none
 
     def forward(self, z: Tensor) -> Tensor:
-        """``z`` -> ``w``, both (N, latent_dim); in training the moving mean follows."""
+        """``z`` -> ``w``, both (N, latent_dim)."""
         length = z.square().mean(1, keepdim=True).sqrt()  # (N, 1)
         u = z / length.clamp_min(1e-6)
         w = u + self.layers(u)
-        if self.training:
-            self.mean.lerp_(w.detach().mean(0).to(self.mean.dtype), 1 - MEAN_DECAY)
-        truncated: Tensor = self.mean + length * (w - self.mean)
-        return truncated
+        return torch.where(self.centre.any(), turned(w, self.centre, length), length * w)
 
-    @torch.no_grad()
-    def measure(self, z: Tensor) -> Tensor:
-        """Set ``mean`` to that of the w of latents (N, latent_dim), each at its full length, and return a copy."""
-        u = torch.nn.functional.normalize(z) * z.shape[1] ** 0.5
-        self.mean.copy_((u + self.layers(u)).mean(0))
-        return self.mean.clone()
+
+def turned(w: Tensor, centre: Tensor, part: Tensor) -> Tensor:
+    """``w`` (N, D) on the great circle from ``centre`` (D,), its way to it times ``part`` (N, 1): 0 is the centre, 1 is
+    w, more is beyond.
+
+    The length of the result goes evenly from sqrt(D) to that of w.
+    """
+    length = w.norm(dim=1, keepdim=True)
+    w, centre = w / length.clamp_min(1e-6), centre / centre.norm().clamp_min(1e-6)
+    cosine = (w @ centre)[:, None].clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = cosine.acos()
+    across = (w - cosine * centre) / angle.sin()  # at right angles to the centre
+    radius = torch.lerp(torch.full_like(length, w.shape[1] ** 0.5), length, part)
+    return radius * ((part * angle).cos() * centre + (part * angle).sin() * across)
 
 
 class HalfMirrored(nn.Module):

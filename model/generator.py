@@ -134,7 +134,7 @@ class Generator(
         Args:
             seeds: integers in [0, 2**32 - 1]; give either these or ``z``.
             z: latents (N, latent_dim); a tensor, an array or lists of numbers.
-            truncation: scale of ``z`` in [0, 1.5]; with a mapping this moves w towards its mean, the average face.
+            truncation: scale of ``z`` in [0, 1.5]; with a mapping this turns w towards a typical face, which 0 draws.
             batch_size: faces that are drawn at once, at least 1.
 
         Raises:

@@ -53,8 +53,8 @@ def latents_from_seeds(seeds: Iterable[SupportsIndex], latent_dim: int) -> Tenso
 def truncate(z: Tensor, truncation: float) -> Tensor:
     """Scale ``z`` by ``truncation`` in [0, 1.5]: below 1 less contrast, above 1 past the training range.
 
-    A generator with a mapping takes the length of z for the distance of w from its mean, so that for it this is the
-    truncation in w of Karras et al. 2019 (arXiv:1812.04948), towards the average face.
+    A generator with a mapping takes the length of z for the distance of w from that of a typical face, so that for it
+    this is truncation in w, as of Karras et al. 2019 (arXiv:1812.04948).
 
     Raises:
         ValueError: truncation out of range or NaN.

@@ -7,6 +7,8 @@ const styleOf = (model) => model.startsWith("blend:") ? Number(model.slice(6)) :
 const amounts = (...values) => values.map((value) => Number(value.toFixed(2))).join(",").replace(/(^|,)0(,0)*$/, "");
 
 // The address carries the tab and its controls; on a Space it is the address of the page around this one.
+const asked = {}, shown = {}; // what each drawing was asked for, and what each tab shows, values of its controls
+const same = (some, others) => JSON.stringify(some) === JSON.stringify(others);
 let restored = false; // not yet, while an address is being opened: what changes then must not write over it
 const openTab = () => document.querySelector('[role="tab"][aria-selected="true"]')?.dataset.tabId;
 const drawn = (tab, keys, values) => { // another model draws in all tabs; the address is that of the open one
@@ -64,7 +66,10 @@ const go = (address) => {
   step(query, false);
   travel();
 };
-const arrived = () => { restored = true; };
+const arrived = () => {
+  for (const tab of Object.keys(shown)) delete shown[tab]; // the fields hold what is shown
+  restored = true;
+};
 addEventListener("popstate", () => {
   travel();
   returned = action;

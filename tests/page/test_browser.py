@@ -588,6 +588,22 @@ def test_an_empty_field_is_no_mistake_and_no_address(browser, served):
         assert parse_qs(urlsplit(visit.tab.url).query, keep_blank_values=True).get("start") != [""]
 
 
+@pytest.mark.parametrize("delay", [50, 120, 400])
+def test_a_number_that_is_refused_does_not_stand_in_the_address_however_fast_it_is_typed(browser, served, delay):
+    with Visit(browser, served.url, "desktop", query="?seed=7") as visit:
+        visit.field.fill("")
+        visit.field.press_sequentially("42949672961", delay=delay)
+        expect(visit.tab.get_by_test_id("toast-body").last).to_be_visible()
+        visit.tab.wait_for_timeout(1500)
+        assert "4294967296" not in visit.tab.url
+        shown = int(re.search(r"/seed-(\d+)", visit.tab.locator("#picture img").get_attribute("src")).group(1))
+        assert parse_qs(urlsplit(visit.tab.url).query)["seed"] == [str(shown)]
+        visit.tab.get_by_role("button", name="Copy link").click()
+        assert parse_qs(urlsplit(visit.tab.url).query)["seed"] == [str(shown)]  # no link that is refused
+        visit.field.fill("12")  # and the page goes on
+        visit.expect_address(tab="seed", seed=12, truncation=1)
+
+
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
 def test_the_film_plays_in_its_place_without_sound_and_stands_still_where_motion_is_unwanted(browser, served, motion):
     context = browser.new_context(reduced_motion=motion)

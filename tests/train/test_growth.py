@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model import Discriminator, Generator, latents_from_seeds, truncate
-from model.blocks import ADDITIONS, MappingNetwork, MirrorBlock, ResidualBlock
+from model.blocks import ADDITIONS, MirrorBlock, ResidualBlock
 from train.config import TrainConfig
 from train.errors import UserError
-from train.gan.ema import EMA
+from train.gan.ema import EMA, typical
 from train.gan.latents import truncated
 from train.gan.losses import gradient_penalty
 from train.release.onnx_export import to_onnx
@@ -43,10 +43,10 @@ def shaken(network: nn.Module) -> nn.Module:
 
 @pytest.fixture
 def mapped() -> Generator:
-    """A small generator in eval mode with a mapping and blocks that have left zero, and with its mean of w."""
+    """A small generator in eval mode with a mapping and blocks that have left zero, and with a centre of w."""
     torch.manual_seed(0)
     G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True, mirror=True)).eval()
-    G.mapping.measure(latents_from_seeds(range(4096), 16))
+    G.mapping.centre.copy_(typical(G, [latents_from_seeds(range(256), 16)]))
     return G
 
 
@@ -183,43 +183,50 @@ def test_the_gradient_penalty_goes_through_what_was_added():
     assert D.head.layers[0].weight.grad.any() and D.layers[3][1].layers[2].weight.grad.any()
 
 
+def angle(some: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    return torch.cosine_similarity(some.double(), others.double(), dim=-1).clamp(-1, 1).acos()
+
+
 @torch.no_grad()
-def test_scaling_z_moves_w_towards_its_mean(mapped):
-    mapping, z = mapped.mapping, latents_from_seeds(range(64), 16)
-    full, mean = mapping(z), mapping.mean
-    assert mean.norm() > 0.01  # the perceptron does something
-    for truncation in (0.0, 0.5, 0.7, 1.25):
-        expected = mean + truncation * (full - mean)
-        assert torch.allclose(mapping(truncate(z, truncation)), expected, atol=1e-5)
+def test_scaling_z_turns_w_towards_its_centre(mapped):
+    mapping, centre = mapped.mapping, mapped.mapping.centre
+    z = torch.nn.functional.normalize(latents_from_seeds(range(64), 16)) * 4  # of length 1 for the mapping
+    full = mapping(z)
+    assert torch.allclose(full, z + mapping.layers(z), atol=1e-4) and angle(full, z).max() > 0.05
+    whole = angle(full, centre)
+    for truncation in (0.25, 0.5, 0.7, 1.1):
+        w = mapping(truncate(z, truncation))
+        assert torch.allclose(angle(w, centre), truncation * whole, atol=2e-3)
+        assert torch.allclose(angle(w, full), abs(1 - truncation) * whole, atol=2e-3)  # on the way between them
+        assert torch.allclose(w.norm(dim=1), 4 + truncation * (full.norm(dim=1) - 4), atol=1e-4)
+    assert torch.allclose(mapping(torch.zeros(1, 16))[0], centre / centre.norm() * 4, atol=1e-5)
+    assert torch.isfinite(mapping(centre[None] * torch.tensor([[1.0], [-1.0]]))).all()
     average = [np.asarray(image) for image in mapped.generate([1, 2], truncation=0)]
     assert np.array_equal(*average)
     assert np.array_equal(average[0], np.asarray(mapped.generate(z=torch.zeros(1, 16))[0]))
 
 
 @torch.no_grad()
-def test_the_mean_of_w_follows_in_training_and_is_measured_for_the_average():
+def test_the_centre_is_the_face_nearest_to_the_average_and_training_goes_on_without():
     torch.manual_seed(0)
-    mapping = shaken(MappingNetwork(8, 1))
-    for _ in range(1500):
-        mapping(torch.randn(64, 8))
-    followed = mapping.mean.clone()
-    measured = mapping.measure(torch.randn(20_000, 8))
-    assert torch.allclose(followed, measured, atol=0.05) and measured.norm() > 0.01
-    before = mapping.eval().mean.clone()
-    mapping(torch.randn(64, 8))
-    assert torch.equal(mapping.mean, before)
-
     G = shaken(Generator(8, 2, 32, mapping_layers=1))
     ema = EMA(G, halflife_kimg=1.0)
     ema.calibrate(8)
-    mean = ema.model.mapping.mean.clone()
-    assert torch.allclose(mean, ema.model.mapping.measure(torch.randn(20_000, 8)), atol=0.1) and mean.norm() > 0.01
+    model = ema.model
+    z = torch.randn(500, 8)
+    faces, centre = model(z), model(torch.zeros(1, 8))
+    average = (faces.mean(0) + faces.mean(0).flip(2)) / 2
+    away = [(some - average).square().mean((1, 2, 3)) for some in (faces, centre)]
+    assert away[1] < away[0].quantile(0.02)
+    ema.update(G, 64, 64)
+    assert not model.mapping.centre.any()
+    assert torch.allclose(G.mapping(3 * z), 3 * G.mapping(z), atol=1e-5)  # as long as z
 
 
-def test_the_mean_of_w_is_saved_and_loaded(mapped, tmp_path):
+def test_the_centre_of_w_is_saved_and_loaded(mapped, tmp_path):
     mapped.save_pretrained(tmp_path)
     loaded = Generator.from_pretrained(tmp_path)
-    assert torch.equal(loaded.mapping.mean, mapped.mapping.mean)
+    assert torch.equal(loaded.mapping.centre, mapped.mapping.centre)
     for truncation in (0, 0.6, 1):
         drawn = [np.asarray(G.generate([5], truncation=truncation)[0]) for G in (mapped, loaded)]
         assert np.array_equal(*drawn)

@@ -11,21 +11,25 @@ from .answers import internal
 from .parts import PRIVATE, Tab, hidden
 
 
-def remember_address(tab: Tab, inputs: list[Any], drawn: list[Any]) -> None:
-    """Keep in the page's address what a tab shows."""
+def remember_address(tab: Tab, inputs: list[Any], drawn: Mapping[str, Any]) -> None:
+    """Keep in the page's address what a tab shows: not what its fields hold, which may be refused or not drawn yet.
 
+    ``drawn``: events by the names under which page.js knows what they asked for.
+    """
     usual = {name: control.value for name, control in tab.controls.items() if name == "enlarge"}  # go without saying
+    last = f"shown[{tab.id!r}]"
 
-    def script(name: str) -> str:
-        told = "(_, i) => values[i] !== usual[keys[i]]"
-        known = f"const keys = {list(tab.controls)}, usual = {usual}, told = {told};"  # JavaScript reads these alike
-        return f"(...values) => {{ {known} return {name}({tab.id!r}, keys.filter(told), values.filter(told)); }}"
+    def script(name: str, values: str) -> str:
+        # JavaScript reads these as Python writes them.
+        known = f"const keys = {list(tab.controls)}, usual = {usual}, values = {values};"
+        told = "const told = (_, i) => values[i] !== usual[keys[i]];"
+        return f"(...now) => {{ {known} {told} return {name}({tab.id!r}, keys.filter(told), values.filter(told)); }}"
 
     copy = tab.parts.copy
-    tab.parts.tab.select(None, inputs, None, js=script("remember"), **PRIVATE)
-    for event in drawn:
-        event.success(None, inputs, None, js=script("drawn"), **PRIVATE)
-    copied = copy.click(None, inputs, copy, js=script("copyLink"), **PRIVATE)
+    tab.parts.tab.select(None, inputs, None, js=script("remember", f"{last} ?? now"), **PRIVATE)
+    for name, event in drawn.items():
+        event.success(None, inputs, None, js=script("drawn", f"{last} = asked[{name!r}]"), **PRIVATE)
+    copied = copy.click(None, inputs, copy, js=script("copyLink", f"{last} ?? now"), **PRIVATE)
     copied.then(None, None, copy, js="later('Copy link')", **PRIVATE)
 
 

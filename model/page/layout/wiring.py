@@ -32,23 +32,33 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
     if tab.public is not None:
         publish(tab.draw, list({**tab.controls, **tab.public}.values()), tab.results, tab.id)
 
+    drawn: dict[str, Any] = {}
+
     def drawing(event: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
         """``function`` of the controls, as they were sent: the checks are ours."""
         taken = dict(inputs=inputs, outputs=tab.results, show_progress=tab.progress)
         return event(function, **{**taken, **more}, **DRAWING, **PRIVATE)
+
+    def drawing_face(event: Callable[..., Any], function: Callable[..., Any], **more: Any) -> Any:
+        name = f"{tab.id}{len(drawn)}"
+        drawn[name] = drawing(event, function, js=f"(...values) => asked[{name!r}] = values", **more)
+        return drawn[name]
 
     # One after the other and only the last: an older drawing must not come after a newer one.
     later: dict[str, Any] = dict(
         trigger_mode="always_last"
     )  # and waiting is seen: style.css lets it show after a while
     asked = lambda function, **more: gr.on(tab.draw_on, function, **more)  # noqa: E731
-    drawn = [drawing(asked, tab.draw)]
+    drawing_face(asked, tab.draw)
     rolled = on.roll.click(None, None, tab.randomised, js=tab.random, **PRIVATE)
     settled = gr.Number(visible=False, show_label=False)
     gr.on([control.change for control in [*tab.draw_after, model]], None, settled, settled, js="settle", **PRIVATE)
-    drawn.append(drawing(settled.change, unless_empty(tab.draw), **later))
+    newer = drawing_face(settled.change, unless_empty(tab.draw), **later)
+    # Where a drawing fails, Gradio forgets what has been asked for since.
+    script = f"(before, ...now) => same(now, asked['{tab.id}1']) ? before : Date.now()"
+    newer.failure(None, [settled, *inputs], settled, js=script, **PRIVATE)
     if tab.randomised[0] not in tab.draw_after:
-        drawn.append(drawing(rolled.then, tab.draw, **later))
+        drawing_face(rolled.then, tab.draw, **later)
     remember_address(tab, inputs, drawn)
     if tab.follow_up:  # what may come a moment after the face
         again, shown, names = tab.follow_up
@@ -57,7 +67,7 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
         controls = {name: tab.controls[name] for name in names}
         publish(again, list({**controls, **(tab.public or {})}.values()), shown, again.__name__)
         taken = dict(inputs=list(controls.values()), outputs=shown, show_progress="minimal")
-        for i, event in enumerate(drawn):
+        for i, event in enumerate(drawn.values()):
             drawing(event.success, unless_empty(again) if i else again, **taken, **later)
 
 
