@@ -50,7 +50,7 @@ class Generator(
         image_channels: 3 for RGB, 1 for grey.
         mapping_layers: hidden layers of the mapping from z to w, at most 8; 0 for none.
         blocks: residual blocks at each side from 4 pixels to a quarter of ``image_size``, at most 8.
-        constant: whether a learned constant is added at 4x4 pixels, from which w = 0 can be drawn.
+        constant: whether a learned constant is added at 4x4 pixels.
         mirror: whether a mirror block follows the blocks.
 
     Raises:

@@ -100,8 +100,8 @@ class TrainConfig:
                                  group="Networks", low=0, high=8)
     g_blocks: int = option(0, "residual blocks at each of the generator's sides from 4 pixels to a quarter of its "
                            "pictures", group="Networks", low=0, high=8)
-    g_constant: bool = option(False, "a learned constant at the generator's 4 pixels, from which it can draw the "
-                              "average face, as truncation and --truncated_part need", group="Networks")
+    g_constant: bool = option(False, "a learned constant at the generator's 4 pixels, which tells its places apart",
+                              group="Networks")
     g_mirror: bool = option(False, "mirror blocks in the generator, which see at each place what is at the mirrored "
                             "one, at the sides of --g_blocks", group="Networks")
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
@@ -122,9 +122,6 @@ class TrainConfig:
                        "without the checkerboards of transposed convolutions", group="Networks", choices=INITS)
 
     loss: str = option("rp", "bce: original DCGAN; hinge; rp: relativistic pairing", group="Loss", choices=LOSSES)
-    truncated_part: float = option(0.0, "part of the drawn faces whose z is scaled by 0 to 1, so that truncation stays "
-                                   "within what was trained; D judges them and does not learn from them",
-                                   group="Loss", low=0, high=0.5)
     negative_part: float = option(0.0, "part of what D sees as drawn: spoiled real faces", group="Loss", low=0, high=1)
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)

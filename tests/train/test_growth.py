@@ -18,7 +18,6 @@ from model.blocks import ADDITIONS, MirrorBlock, ResidualBlock
 from train.config import TrainConfig
 from train.errors import UserError
 from train.gan.ema import EMA, typical
-from train.gan.latents import truncated
 from train.gan.losses import gradient_penalty
 from train.release.onnx_export import to_onnx
 from train.run.growth import additions, fill
@@ -250,28 +249,13 @@ def test_onnx_and_the_endpoint_truncate_as_pytorch_does(mapped, tmp_path, monkey
     assert np.array_equal(np.asarray(drawn), np.asarray(mapped.generate([3], truncation=0.7)[0]))
 
 
-@pytest.mark.parametrize("truncated_part", [0.0, 0.25, 0.5])
-def test_a_part_of_what_the_discriminator_sees_as_drawn_is_spoiled_real_faces_and_none_of_it_truncated(truncated_part):
-    config = SimpleNamespace(negative_part=0.25, truncated_part=truncated_part, augment="none")
-    draws = SimpleNamespace(uniform=partial(torch.rand, 8))
+def test_a_part_of_what_the_discriminator_sees_as_drawn_is_spoiled_real_faces():
+    config, draws = SimpleNamespace(negative_part=0.25, augment="none"), SimpleNamespace(uniform=partial(torch.rand, 8))
     fake, real = torch.zeros(8, 3, 32, 32), torch.rand(8, 3, 32, 32) + 1
-    fake += torch.arange(8)[:, None, None, None]
-    shown = Trainer.seen_as_fake(SimpleNamespace(config=config), fake, real, draws)
-    assert torch.equal(shown[2:], fake[4 if truncated_part == 0.5 else 2 :])  # the truncated ones come first
+    shown = Trainer.with_negatives(SimpleNamespace(config=config), fake, real, draws)
+    assert torch.equal(shown[2:], fake[2:])
     near = (shown[:2] == real[:2]).float().mean((1, 2, 3))  # each is the real face of its own place, but for a spot
     assert (near > 0.6).all() and (near < 1).all()
-    config.negative_part = 0.0
-    shown = Trainer.seen_as_fake(SimpleNamespace(config=config), fake, real, draws)
-    assert torch.equal(shown, fake[round(8 * truncated_part) :])
-
-
-def test_a_part_of_the_drawn_faces_is_truncated():
-    torch.manual_seed(0)
-    z, u = torch.randn(4000, 8), torch.rand(4000, 1)
-    scale = truncated(z, 0.25, u).norm(dim=1) / z.norm(dim=1)
-    assert scale[:1000].mean() == pytest.approx(2 / 3, abs=0.03) and scale.min() >= 0 and scale.max() <= 1 + 1e-6
-    assert torch.equal(truncated(z, 0.25, u)[1000:], z[1000:])
-    assert torch.equal(truncated(z, 0.0, u), z)
 
 
 def test_options_that_cannot_be_and_checkpoints_of_before():

@@ -19,7 +19,6 @@ from train.data.dataset import ImageSet
 from train.errors import UserError
 from train.gan.augment import augment
 from train.gan.ema import EMA
-from train.gan.latents import truncated
 from train.gan.losses import discriminator_loss, generator_loss
 from train.gan.matmuls import use_matmuls
 from train.gan.negatives import spoil
@@ -136,13 +135,11 @@ class Trainer:
         penalize = self.objective.penalizes(self.progress.steps)
         twice = config.compile and penalize  # a penalty differentiates D twice, which compiled code cannot
         z = draws.normal(config.latent_dim)
-        if config.truncated_part:
-            z = truncated(z, config.truncated_part, draws.uniform(1))
 
         with accelerator.accumulate(G, D):
             # Draw and augment once; both updates look at the same images.
             fake = augment(G(z), config.augment, draws.uniform)
-            seen_as_fake = self.seen_as_fake(fake, real, draws)
+            seen_as_fake = fake if not config.negative_part else self.with_negatives(fake, real, draws)
             real = augment(real, config.augment, draws.uniform)
 
             # Update D.
@@ -152,13 +149,12 @@ class Trainer:
                 torch.compiler.set_stance("force_eager") if twice else nullcontext(),
                 full_precision(frozen) if exact else nullcontext(),
             ):
-                objective = self.objective.discriminator(D, real[: len(seen_as_fake)], seen_as_fake, penalize)
+                objective = self.objective.discriminator(D, real, seen_as_fake, penalize)
             total, seen = objective.total, None
             if self.second:
                 second = accelerator.unwrap_model(self.second).requires_grad_(True)
                 seen = second.see(fake)
-                short = round(len(fake) * config.truncated_part)
-                logits = self.second(second.see(real)), self.second([x[short:].detach() for x in seen])
+                logits = self.second(second.see(real)), self.second([x.detach() for x in seen])
                 total = total + discriminator_loss("hinge", *logits)
             backward(accelerator, total, self.opt_d)
             self.opt_d.step()
@@ -182,19 +178,12 @@ class Trainer:
             penalty=objective.penalty.detach(),
         )
 
-    def seen_as_fake(self, fake: Tensor, real: Tensor, draws: Draws) -> Tensor:
-        """What D takes for drawn, of N drawn images at most N: spoiled real ones, and those of latents at full length.
-
-        Truncated latents make many faces near the average one. Whoever knows these as drawn holds every such face for
-        drawn, and teaches the generator to keep away from it.
-        """
-        short, n = (round(len(fake) * part) for part in (self.config.truncated_part, self.config.negative_part))
-        drawn = fake[max(short, n) :]
-        if not n:
-            return drawn
+    def with_negatives(self, fake: Tensor, real: Tensor, draws: Draws) -> Tensor:
+        """Drawn images (N, 3, H, W) of which the first ones are spoiled real ones instead, each of the same place."""
+        n = round(len(fake) * self.config.negative_part)
         spoiled = spoil(real, draws.uniform)[:n]
         spoiled = augment(spoiled, self.config.augment, lambda k: draws.uniform(k)[:n])
-        return torch.cat([spoiled, drawn])
+        return torch.cat([spoiled, fake[n:]])
 
     def due(self, interval_kimg: float) -> bool:
         """Whether the last update crossed a multiple of the interval or the end."""
