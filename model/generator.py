@@ -17,6 +17,7 @@ from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_batch_size, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, check_source, fetch, most_bytes, read_config, read_tensors
+from .picking import good_seeds, typical_w
 from .sampling import check_latents, latents_from_seeds, to_images, truncate
 from .saving import SavedOnHub
 
@@ -155,6 +156,29 @@ class Generator(
         truncate(torch.empty(0), truncation)
         for some in chunks(seeds, check_batch_size(batch_size)):
             yield from self._images(truncate(latents_from_seeds(some, self.latent_dim), truncation))
+
+    def good_seeds(self, n: int, first: int = 0, of: int = 8) -> list[int]:
+        """Seeds of faces that hold up; each keeps its face.
+
+        Of each of ``n`` runs of ``of`` seeds, the first of which begins at ``first``, the one whose face is most like
+        the average face in light and shade (:mod:`picking`). This draws 512 + n * of faces.
+
+        Raises:
+            ValueError: a number that is none from 1 on, or seeds beyond 2**32 - 1.
+        """
+        return good_seeds(self, n, first, of)
+
+    @torch.no_grad()
+    def find_centre(self) -> None:
+        """Choose the typical face anew, towards which truncation goes, for weights that have changed.
+
+        Raises:
+            ValueError: there is no mapping.
+        """
+        if not self.mapping:
+            raise ValueError("find_centre: this generator has no mapping")
+        self.mapping.centre.zero_()
+        self.mapping.centre.copy_(typical_w(self))
 
     def weights_sha256(self) -> str:
         """SHA-256 of all numbers of the model, in hex: what draws other pixels has another."""

@@ -3,8 +3,7 @@
 import copy
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
 
@@ -44,25 +43,10 @@ class EMA:
             mapping.centre.zero_()  # in training there is none
         update_bn(latents, self.model, device)
         if mapping:
-            mapping.centre.copy_(typical(self.model, latents))
+            self.model.find_centre()
 
     def state_dict(self) -> dict:
         return self.model.state_dict()
 
     def load_state_dict(self, state: dict) -> None:
         self.model.load_state_dict(state)
-
-
-@torch.no_grad()
-def typical(model: nn.Module, latents: list[Tensor]) -> Tensor:
-    """The w (latent_dim,) of the face that is nearest to the average one, among those of latents, each (N, latent_dim).
-
-    Nearest at 32 pixels, where a face that is turned, mixed of two or torn is far. ``model`` has no centre yet. All w
-    are as long as the centre, sqrt(latent_dim).
-    """
-    device = next(model.parameters()).device
-    ways = [F.normalize(model.mapping(z.to(device))) * z.shape[1] ** 0.5 for z in latents]
-    seen = torch.cat([F.interpolate(model.layers(w[:, :, None, None]), (32, 32), mode="area") for w in ways])
-    average = seen.mean(0)
-    average = (average + average.flip(2)) / 2  # half of the pictures were mirrored
-    return torch.cat(ways)[(seen - average).square().sum((1, 2, 3)).argmin()]

@@ -1,0 +1,91 @@
+"""Faces that hold up: those which are most like the average one in light and shade.
+
+Seen in grey at 32 pixels, with the mean and the contrast taken out, so that no colour is preferred. A face that is
+turned away, torn or mixed of two is unlike the average one there.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .drawing import eval_view
+from .sampling import MAX_SEED, check_seed, latents_from_seeds
+
+if TYPE_CHECKING:
+    from .generator import Generator
+
+SIDE = 32
+AVERAGE_OF = 512  # faces, of the first seeds
+TYPICAL_OF, TYPICAL = 1024, 8  # faces, of the first seeds, and how many of them make the typical one
+BATCH = 64
+
+
+def shading(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) -> (N, 1, 32, 32), grey, each with a mean of 0 and a deviation of 1."""
+    grey = F.interpolate(images.float(), (SIDE, SIDE), mode="area").mean(1, keepdim=True)
+    centred = grey - grey.mean((2, 3), keepdim=True)
+    return centred / centred.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-6)
+
+
+@torch.inference_mode()
+def shadings(generator: "Generator", seeds: range) -> Tensor:
+    """``shading`` of the faces of seeds, on the CPU."""
+    parameter, drawn = next(generator.parameters()), []
+    for start in range(0, len(seeds), BATCH):
+        z = latents_from_seeds(seeds[start : start + BATCH], generator.latent_dim)
+        drawn.append(shading(eval_view(generator)(z.to(parameter.device, parameter.dtype))).cpu())
+    return torch.cat(drawn)
+
+
+def average_shading(generator: "Generator") -> Tensor:
+    """That of the average face, (1, 1, 32, 32), and its mirror image alike."""
+    return _average(shadings(generator, range(AVERAGE_OF)))
+
+
+def _average(shadings: Tensor) -> Tensor:
+    average = shadings.mean(0, keepdim=True)
+    return (average + average.flip(3)) / 2
+
+
+@torch.inference_mode()
+def typical_w(generator: "Generator") -> Tensor:
+    """The w (latent_dim,), of length sqrt(latent_dim), between the w whose faces are most like the average one.
+
+    ``generator`` has a mapping whose centre is zero.
+    """
+    parameter, ways, seen = next(generator.parameters()), [], []
+    for start in range(0, TYPICAL_OF, BATCH):
+        z = latents_from_seeds(range(start, start + BATCH), generator.latent_dim)
+        w = generator.mapping(z.to(parameter.device, parameter.dtype))  # type: ignore[misc]
+        ways.append(F.normalize(w) * generator.latent_dim**0.5)
+        seen.append(shading(eval_view(generator).layers(ways[-1][:, :, None, None])))
+    w, faces = torch.cat(ways), torch.cat(seen)
+    likeness = (faces * _average(faces)).mean((1, 2, 3))
+    return F.normalize(w[likeness.topk(TYPICAL).indices].mean(0), dim=0) * generator.latent_dim**0.5
+
+
+def good_seeds(generator: "Generator", n: int, first: int = 0, of: int = 8, average: Tensor | None = None) -> list[int]:
+    """Of each of ``n`` runs of ``of`` seeds, the first of which begins at ``first``, the seed of the best face.
+
+    Args:
+        generator: draws them.
+        n: seeds to return, at least 1.
+        first: seed in [0, 2**32 - 1].
+        of: seeds in a run, at least 1.
+        average: what ``average_shading`` gives for the generator, for who has it; else it is made.
+
+    Raises:
+        ValueError: one of these is out of range, or the runs go beyond the last seed.
+    """
+    for name, value in (("n", n), ("of", of)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: {value!r:.40} is not a whole number from 1 on")
+    first = check_seed(first)
+    if first + n * of - 1 > MAX_SEED:
+        raise ValueError(f"first: {n} times {of} seeds from {first} on go beyond {MAX_SEED}")
+    average = average_shading(generator) if average is None else average
+    likeness = (shadings(generator, range(first, first + n * of)) * average).mean((1, 2, 3))  # (n * of,)
+    best = likeness.view(n, of).argmax(1).tolist()
+    return [first + run * of + i for run, i in enumerate(best)]
