@@ -3,12 +3,13 @@
 import io
 import zipfile
 from contextvars import copy_context
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 
+from ..picking import average_shading, good_seeds
 from ..sampling import MAX_SEED, image_grid, interpolate
 from .animation import to_gif, to_mp4, to_png
 from .cache import FileCache
@@ -22,6 +23,7 @@ from .walks import keys_of, latent_of, move, seed_or_none, walk
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
 MAX_SHARP = 192  # frames of a film that are redrawn, 40 ms each
+PICKED_OF, MAX_AVERAGES = 8, 8  # seeds of which one is picked, and models whose average face is kept
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
 WAY_FRAMES = 11  # faces in the strip of an interpolation
 FRAMES_PER_SECOND = 20
@@ -38,6 +40,7 @@ class Studio:
 
     def __init__(self, models: ModelStore, files: FileCache) -> None:
         self.models, self.files = models, files
+        self._average = lru_cache(MAX_AVERAGES)(lambda drawn: average_shading(drawn.generator))
 
     def seed(
         self,
@@ -60,6 +63,12 @@ class Studio:
         look = look_of(enlarge)
         (png,) = drawn.pngs([(seed, truncation)], look)
         return self.files.add(png, f"seed-{seed}{suffix(look)}.png")
+
+    def pick(self, first: int | str, model: str = "") -> str:
+        """The seed of the face that holds up best, of eight from ``first`` on."""
+        drawn = self.models[model]
+        first = min(seed_number("Seed", first), MAX_SEED + 1 - PICKED_OF)
+        return str(good_seeds(drawn.generator, 1, first, PICKED_OF, self._average(drawn))[0])
 
     def strip(self, seed: int | str, model: str = "", enlarge: Enlargement = "none") -> Album:
         """Draw one seed at every variety, from the palest face to the wildest: PNGs with the truncation as caption.

@@ -21,6 +21,7 @@ from model.page.explore import code_to_latent, latent_to_code, latents_around
 from model.page.gate import GONE, TOO_LARGE
 from model.page.layout.interpolation import FIRST_PATH
 from model.page.layout.seed import FIRST_FACE
+from model.picking import average_shading, good_seeds
 from model.sharp import sharpen
 
 SEED = "Seed must be a whole number from 0 to 4294967295 or a name of at most 100 letters, not '4294967296'."
@@ -911,3 +912,14 @@ def test_no_label_is_cut_and_every_rule_of_the_style_meets_something(browser, se
                 left = set(visit.tab.evaluate(script, list(bare.values())))
                 unmet = {rule for rule in unmet if bare[rule] in left}
     assert unmet == set()
+
+
+def test_a_drawn_face_is_the_best_of_eight_unless_one_takes_what_comes(browser, served, generator):
+    average = average_shading(generator)
+    with Visit(browser, served.url, "desktop") as visit:
+        visit.tab.evaluate("Math.random = () => 100 / 2 ** 32")
+        visit.tab.get_by_role("button", name="Draw a face").click()
+        visit.expect_seed(generator, good_seeds(generator, 1, 100, average=average)[0])
+        visit.tab.get_by_label("Pick the best of 8").uncheck()
+        visit.tab.get_by_role("button", name="Draw a face").click()
+        visit.expect_seed(generator, 100)

@@ -30,6 +30,7 @@ class Tab:
         draw_after: controls that draw once they have come to rest.
         random: name of the JavaScript function that fills ``randomised``.
         randomised: which of the controls ``roll`` changes.
+        pick: the first of them, of its random value and the model, and the switch by which one asks for it.
         follow_up: what is drawn next: the function, what it is shown in, and which of the controls it takes.
         progress: how Gradio shows that it waits: "minimal", or "full" with a bar for what takes long.
         public: by name the controls that the endpoint has in their place or besides; None where there is no endpoint.
@@ -45,6 +46,7 @@ class Tab:
     draw_after: list[Any]
     random: str
     randomised: list[Any]
+    pick: tuple[Callable[[str, str], Any], gr.Checkbox] | None = None
     follow_up: tuple[Callable[..., Any], Any, list[str]] | None = None
     progress: Literal["minimal", "full"] = "minimal"
     added: dict[str, Any] = field(default_factory=dict)

@@ -28,7 +28,7 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
     """Let a tab draw. The names of its controls are the parameters of ``draw``, of the API and of the address."""
     tab.draw = refusing(tab.draw)
     tab.controls = {**tab.controls, "model": model, **tab.added}
-    inputs, on = list(tab.controls.values()), tab.parts
+    inputs = list(tab.controls.values())
     if tab.public is not None:
         publish(tab.draw, list({**tab.controls, **tab.public}.values()), tab.results, tab.id)
 
@@ -50,7 +50,7 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
     )  # and waiting is seen: style.css lets it show after a while
     asked = lambda function, **more: gr.on(tab.draw_on, function, **more)  # noqa: E731
     drawing_face(asked, tab.draw)
-    rolled = on.roll.click(None, None, tab.randomised, js=tab.random, **PRIVATE)
+    rolled = roll(tab, model)
     settled = gr.Number(visible=False, show_label=False)
     gr.on([control.change for control in [*tab.draw_after, model]], None, settled, settled, js="settle", **PRIVATE)
     newer = drawing_face(settled.change, unless_empty(tab.draw), **later)
@@ -69,6 +69,24 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
         taken = dict(inputs=list(controls.values()), outputs=shown, show_progress="minimal")
         for i, event in enumerate(drawn.values()):
             drawing(event.success, unless_empty(again) if i else again, **taken, **later)
+
+
+def roll(tab: Tab, model: gr.Textbox) -> Any:
+    """What the random button does, before it is drawn."""
+    if not tab.pick:
+        return tab.parts.roll.click(None, None, tab.randomised, js=tab.random, **PRIVATE)
+    pick, switch = tab.pick
+    pick = refusing(pick)
+    script = f"(first, model, best) => [{tab.random}(), model, best]"
+    return tab.parts.roll.click(
+        lambda first, model, best: pick(first, model) if best else first,
+        [*tab.randomised, model, switch],
+        tab.randomised,
+        js=script,
+        show_progress="hidden",
+        **DRAWING,
+        **PRIVATE,
+    )
 
 
 def connect_tabs(tabs: gr.Tabs, seed: Tab, batch: Tab, path: Tab, explore: Tab) -> None:
