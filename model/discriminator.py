@@ -1,5 +1,8 @@
 """The discriminator: strided convolutions from an image to one logit."""
 
+import re
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -108,3 +111,27 @@ class Discriminator(nn.Module):
         if self.head:
             logits = logits + self.head(features)
         return logits.flatten()
+
+
+def options_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The options of the discriminator whose tensors have these shapes, where its layers have no norm.
+
+    Raises:
+        LookupError: there is no such discriminator.
+    """
+    found = [(int(match[1]), name) for name in shapes if (match := re.fullmatch(r"layers\.(\d+)\.weight", name))]
+    convolutions = [shapes[name] for _, name in sorted(found)]
+    if len(convolutions) < 2 or any(len(shape) != 4 for shape in convolutions):
+        raise LookupError("no convolutions")
+    first, *_, before, last = convolutions
+    blocks = [int(match[1]) for name in shapes if (match := re.match(r"layers\.\d+\.(\d+)\.layers\.", name))]
+    return {
+        "base_channels": first[0],
+        "image_size": 4 << (len(convolutions) - 1),
+        "image_channels": first[1],
+        "kernel_size": first[2],
+        "minibatch_std": last[1] > before[0],
+        "blocks": max(blocks, default=0),
+        "mirror": any(re.match(r"layers\.\d+\.mirror\.", name) for name in shapes),
+        "hidden": shapes.get("head.layers.0.weight", (0,))[0],
+    }

@@ -102,11 +102,11 @@ def most_bytes(state: dict[str, Tensor]) -> int:
     return sum(8 * tensor.numel() for tensor in state.values()) + HEADER_BYTES
 
 
-def tensor_names(file: Path) -> set[str]:
-    """The names in a safetensors file; ValueError, one sentence, if it is damaged."""
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes in a safetensors file, by name; ValueError, one sentence, if it is damaged."""
     try:
         with safe_open(file, "pt") as tensors:
-            return set(tensors.keys())
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{file.name} is damaged ({error}); download it again") from None
 

@@ -92,8 +92,9 @@ class TrainConfig:
                                    group="Quality", low=0, high=1)
 
     init_from: str | None = option(None, "weights folder or Hub id to fine-tune: the generator and, where it is, the "
-                                   "discriminator; a mapping, blocks, a hidden layer and generator channels that "
-                                   "they lack are added without effect at first", group="Networks", metavar="PATH")
+                                   "discriminator, with the parts that they have; a mapping, blocks, a hidden layer "
+                                   "and generator channels that they lack are added without effect at first",
+                                   group="Networks", metavar="PATH")
     latent_dim: int = option(128, "length of z", group="Networks", low=1, high=4096)
     g_channels: int = option(64, "generator width: channels at half its size", group="Networks", low=1, high=4096)
     mapping_layers: int = option(0, "hidden layers of a mapping from z to w, in which truncation then acts; 0 for none",
@@ -226,8 +227,10 @@ class TrainConfig:
             found.append("--push_to_hub: give the repository as --hub_model_id name/model")
         if self.report_to not in ("none", "") and importlib.util.find_spec(self.report_to) is None:
             found.append(f"--report_to: {self.report_to} is not installed; pip install {self.report_to}")
-        if self.d_norm == "spectral" and (self.d_blocks or self.d_hidden):
-            found.append("--d_norm: spectral does not go with --d_blocks and --d_hidden, which start at zero")
+        if self.d_norm == "spectral" and (self.d_blocks or self.d_mirror or self.d_hidden):
+            found.append(
+                "--d_norm: spectral does not go with --d_blocks, --d_mirror and --d_hidden, which start at zero"
+            )
         try:
             parse_policy(self.augment)
         except ValueError as error:

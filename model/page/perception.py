@@ -1,16 +1,14 @@
 """What a discriminator sees in a face: a measure of likeness that knows eyes and hair, and of whether it is whole."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from ..discriminator import Discriminator, MinibatchStd
-from ..files import most_bytes, read_tensors
+from ..discriminator import Discriminator, MinibatchStd, options_of
+from ..files import most_bytes, read_tensors, tensor_shapes
 
 DISCRIMINATOR = "discriminator.safetensors"
 SPREAD = 0.3  # within a batch of faces, as a discriminator that looks at that is used to; here each stands alone
@@ -41,9 +39,7 @@ class Eye(nn.Module):
         """That of the discriminator in a weights folder; None where there is none, or one of another kind."""
         file = Path(folder, DISCRIMINATOR)
         try:
-            with safe_open(file, "pt") as tensors:
-                shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-            options = options_of(shapes)
+            options = options_of(tensor_shapes(file))
             with torch.random.fork_rng(devices=[]), torch.device("meta"):
                 discriminator = Discriminator(**options)
             expected = discriminator.state_dict()
@@ -77,26 +73,3 @@ def fitted(images: Tensor, size: int, channels: int) -> Tensor:
     if images.shape[-1] != size:
         images = interpolate(images, (size, size), mode="bilinear", antialias=True)
     return images
-
-
-def options_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The options of the discriminator whose tensors have these shapes, where its layers have no norm.
-
-    Raises:
-        LookupError: there is no such discriminator.
-    """
-    found = [(int(match[1]), name) for name in shapes if (match := re.fullmatch(r"layers\.(\d+)\.weight", name))]
-    convolutions = [shapes[name] for _, name in sorted(found)]
-    if len(convolutions) < 2 or any(len(shape) != 4 for shape in convolutions):
-        raise LookupError("no convolutions")
-    first, *_, before, last = convolutions
-    blocks = [int(match[1]) for name in shapes if (match := re.match(r"layers\.\d+\.(\d+)\.layers\.", name))]
-    return {
-        "base_channels": first[0],
-        "image_size": 4 << (len(convolutions) - 1),
-        "image_channels": first[1],
-        "kernel_size": first[2],
-        "minibatch_std": last[1] > before[0],
-        "blocks": max(blocks, default=0),
-        "hidden": shapes.get("head.layers.0.weight", (0,))[0],
-    }

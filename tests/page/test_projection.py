@@ -28,6 +28,7 @@ SEEDS = range(4240, 4256)  # none that a search begins with; of their faces thos
 KINDS: list[dict] = [
     {},
     {"blocks": 1, "hidden": 8},
+    {"blocks": 1, "mirror": True, "hidden": 8},
     {"minibatch_std": False, "kernel_size": 4},
     {"image_size": 32, "image_channels": 1},
 ]

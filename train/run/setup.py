@@ -10,7 +10,7 @@ from accelerate.utils import set_seed
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
-from model.files import fetch, most_bytes, read_tensors, tensor_names
+from model.files import fetch, most_bytes, read_tensors, tensor_shapes
 from train.config import TrainConfig
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
@@ -22,6 +22,7 @@ from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
 from train.run.hardware import training_device, use_cores, use_gpu
+from train.run.inherit import parts_of, with_parts
 from train.run.interrupt import rank
 from train.run.precision import check_precision
 from train.run.record import public_origin
@@ -63,6 +64,8 @@ def set_up(config: TrainConfig) -> Trainer:
         data = load_data(config)
 
     # The networks, with the same first weights in all processes.
+    if config.init_from:
+        config = with_parts(config, saved_config(checkpoint) if checkpoint else parts_of(config.init_from))
     set_seed(config.seed)
     G, D = build_networks(config)
     origin = load_networks(config.init_from, G, D) if config.init_from and not checkpoint else None
@@ -100,8 +103,11 @@ def choose_checkpoint(config: TrainConfig) -> Path | None:
             )
         return None
     checkpoint = find_checkpoint(folder, config.resume_from_checkpoint)
-    if checkpoint and (sentence := require_same_run(saved_config(checkpoint), config)) and rank() == 0:
-        print(sentence)
+    if checkpoint:
+        saved = saved_config(checkpoint)
+        sentence = require_same_run(saved, with_parts(config, saved) if config.init_from else config)
+        if sentence and rank() == 0:
+            print(sentence)
     return checkpoint
 
 
@@ -189,7 +195,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
         file = fetch(source, DISCRIMINATOR, most_bytes(D.state_dict()))
-        tensors = read_tensors(file, wanted(D, tensor_names(file)), config="the options")
+        tensors = read_tensors(file, wanted(D, tensor_shapes(file)), config="the options")
         added += [f"{part} (discriminator)" for part in fill(D, tensors)]
         start = f"generator and discriminator of '{source}'"
     except unloadable as error:
