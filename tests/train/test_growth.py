@@ -22,6 +22,7 @@ from train.gan.ema import EMA
 from train.gan.losses import gradient_penalty
 from train.release.onnx_export import to_onnx
 from train.run.growth import additions, fill
+from train.run.inherit import PARTS, parts_of, with_parts
 from train.run.same_run import require_same_run
 from train.run.setup import build_networks, load_networks
 from train.run.trainer import Trainer
@@ -144,6 +145,27 @@ def test_with_a_constant_alone_nothing_is_drawn_alike_at_every_place():
     blocks = Generator(8, 4, 32, blocks=1, constant=True).eval()
     assert fill(blocks, placed.state_dict()) == ["residual blocks"]  # before it, and its name stays
     assert torch.allclose(blocks(z), placed(z), atol=1e-6)
+
+
+def test_what_no_option_names_is_as_the_networks_have_it(tmp_path):
+    Generator(8, 4, 32, mapping_layers=1, blocks=1, mirror=True).save_pretrained(tmp_path)
+    save_file(
+        Discriminator(4, 32, blocks=2, mirror=True, hidden=8).state_dict(), tmp_path / "discriminator.safetensors"
+    )
+    known = parts_of(str(tmp_path))
+    small = {"resolution": 32, "g_channels": 4, "d_channels": 4, "latent_dim": 8}
+    grown = with_parts(config(**small, g_blocks=3, d_norm="none"), known)
+    assert {name: getattr(grown, name) for name in PARTS} == {
+        "mapping_layers": 1, "g_blocks": 3, "g_constant": False, "g_mirror": True,
+        "d_blocks": 2, "d_mirror": True, "d_hidden": 8,
+    }  # fmt: skip
+    G, D = build_networks(grown)
+    assert load_networks(str(tmp_path), G, D).endswith("without effect at first: residual blocks (generator)")
+    spectral = with_parts(config(**small, d_norm="spectral"), known)
+    assert spectral.g_mirror and not (spectral.d_blocks or spectral.d_mirror or spectral.d_hidden)
+    assert parts_of(str(tmp_path / "nothing")) == {}
+    (tmp_path / "discriminator.safetensors").write_bytes(b"cut")
+    assert parts_of(str(tmp_path)) == {"mapping_layers": 1, "g_blocks": 1, "g_constant": False, "g_mirror": True}
 
 
 def test_a_generator_of_another_z_is_refused(tmp_path):

@@ -210,6 +210,18 @@ def test_fine_tuning_starts_from_the_given_networks(finished, options, tmp_path)
         assert all(torch.equal(ours[n], theirs[n]) for n in theirs if "weight" in n or name == "discriminator")
 
 
+def test_fine_tuning_of_grown_networks_asks_for_no_option_of_them_nor_does_going_on(options, tmp_path):
+    grown = ["--mapping_layers", "1", "--g_blocks", "1", "--g_mirror", "--d_mirror", "--d_hidden", "4"]
+    first = run(*options, *grown, "--output_dir", tmp_path / "first", "--max_train_kimg", "0.008")
+    assert first.returncode == 0, first.stderr
+    again = [*options, "--init_from", tmp_path / "first" / "weights", "--output_dir", tmp_path / "second"]
+    for more in (["--max_train_kimg", "0.016"], ["--max_train_kimg", "0.024", "--resume_from_checkpoint", "latest"]):
+        result = run(*again, *more)
+        assert result.returncode == 0, result.stderr
+    names = [load_file(tmp_path / run / "weights" / "model.safetensors").keys() for run in ("first", "second")]
+    assert names[0] == names[1]
+
+
 @pytest.mark.parametrize("spoilt", ["missing", "damaged", "of another shape"])
 def test_fine_tuning_without_a_fitting_discriminator_says_so(finished, options, tmp_path, spoilt):
     weights = shutil.copytree(finished / "weights", tmp_path / "weights")
