@@ -83,7 +83,7 @@ def seed_field(value: str, label: str, **props: Any) -> gr.Textbox:
 
 
 def variety_words(models: ModelStore, model: str = "") -> dict[str, str]:
-    """What truncation does: towards the average face where it acts on w, and towards no face at all where on z."""
+    """What truncation does: towards a typical face where it acts on w, and towards no face at all where on z."""
     if models[model].generator.mapping:
         return {"label": "Variety (truncation)", "info": "Low: calm, much alike. High: wild, and now and then odd."}
     return {
