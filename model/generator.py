@@ -94,9 +94,11 @@ class Generator(
         for side in (2**n for n in range(2, image_size.bit_length() - 1)):  # 4x4 -> 8x8 -> ... -> half the output size
             channels = base_channels * image_size // (2 * side)
             # (N, latent_dim, 1, 1) -> (N, channels, 4, 4), or from half the side and twice the channels
-            doubled: dict[str, int] = {} if side == 4 else {"stride": 2, "padding": 1}
-            inputs = latent_dim if side == 4 else 2 * channels
-            layers += [nn.ConvTranspose2d(inputs, channels, 4, bias=False, **doubled), nn.BatchNorm2d(channels)]
+            if side == 4:
+                layers.append(nn.ConvTranspose2d(latent_dim, channels, 4, bias=False))
+            else:
+                layers.append(nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1, bias=False))
+            layers.append(nn.BatchNorm2d(channels))
             small = 4 * side <= image_size  # at half the output size additions would cost most
             layers.append(
                 with_blocks(

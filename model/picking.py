@@ -63,7 +63,8 @@ def typical_w(generator: "Generator") -> Tensor:
         seen.append(shading(eval_view(generator).layers(ways[-1][:, :, None, None])))
     w, faces = torch.cat(ways), torch.cat(seen)
     likeness = (faces * _average(faces)).mean((1, 2, 3))
-    return F.normalize(w[likeness.topk(TYPICAL).indices].mean(0), dim=0) * generator.latent_dim**0.5
+    typical: Tensor = F.normalize(w[likeness.topk(TYPICAL).indices].mean(0), dim=0) * generator.latent_dim**0.5
+    return typical
 
 
 def good_seeds(generator: "Generator", n: int, first: int = 0, of: int = 8, average: Tensor | None = None) -> list[int]:

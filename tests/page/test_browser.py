@@ -782,6 +782,11 @@ def test_a_name_is_shown_with_its_seed(browser, served, generator):
 def test_while_a_face_is_not_there_yet_the_page_says_which_one_is_still_shown(browser, served):
     with Visit(browser, served.url, "desktop") as visit:
         visit.context.route("**/queue/join*", lambda route: None)  # in line, for ever
+        visit.tab.get_by_role("button", name="Draw a face").click()  # which one is not known before the pick
+        expect(visit.tab.locator("#picture [data-testid=status-tracker]")).to_be_visible()
+    with Visit(browser, served.url, "desktop") as visit:
+        visit.tab.get_by_label("Pick the best of 8").uncheck()
+        visit.context.route("**/queue/join*", lambda route: None)
         visit.tab.get_by_role("button", name="Draw a face").click()
         expect(visit.tab.locator("[data-of=picture] span")).to_have_text(f"Still seed {FIRST_FACE}")
         expect(visit.tab.locator("#picture")).to_have_class(re.compile("stale"))

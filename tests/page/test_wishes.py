@@ -66,7 +66,7 @@ def test_faces_like_one_differ_little_from_it_in_what_was_measured(client, index
     # A code is of a latent that is not among the measured ones, here all but that of seed 63: the estimate is near.
     code = client.predict("63", api_name="/explore")[1]
     found = captions(client.predict(code, 10, api_name="/similar"))
-    assert (index.values[found] - index.values[63]).norm(dim=1).mean() < everyone.quantile(0.1)
+    assert (index.values[found] - index.values[63]).norm(dim=1).mean() < everyone.quantile(0.2)
     assert captions(client.predict("alice", 3, api_name="/similar")) == captions(
         client.predict(str(seed_of("alice")), 3, api_name="/similar")
     )

@@ -89,7 +89,7 @@ def test_models_are_one_file_each_and_tell_nothing_of_this_computer(weights):
     full, half = ((weights / "onnx" / name).read_bytes() for name in ("model.onnx", "model_fp16.onnx"))
     stored = sum(t.numel() * 4 for t in Generator.from_pretrained(weights).state_dict().values())
     assert len(full) < stored + 10_000  # BatchNorm is folded
-    assert len(half) < len(full) / 2 + 20_000
+    assert len(half) < len(full) / 2 + 40_000
     for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
         assert word.encode() not in full + half
 
@@ -159,7 +159,7 @@ def test_bad_folders_are_one_sentence(tmp_path, capsys):
 
 def test_an_export_of_other_weights_is_not_published(weights, tmp_path):
     folder = shutil.copytree(weights, tmp_path / "weights")
-    Generator(base_channels=64).save_pretrained(tmp_path / "others")
+    Generator(**json.loads((weights / "config.json").read_text())).save_pretrained(tmp_path / "others")
     shutil.copy(tmp_path / "others" / "model.safetensors", folder)  # by hand: save_pretrained would remove onnx/
     check_weights(folder)
     assert not [name for name in model_files(folder) if name.startswith("onnx/")]

@@ -77,13 +77,15 @@ def roll(tab: Tab, model: gr.Textbox) -> Any:
         return tab.parts.roll.click(None, None, tab.randomised, js=tab.random, **PRIVATE)
     pick, switch = tab.pick
     pick = refusing(pick)
-    script = f"(first, model, best) => [{tab.random}(), model, best]"
+    straight = f"(now, best) => best ? now : {tab.random}()"  # without asking anyone
+    tab.parts.roll.click(None, [*tab.randomised, switch], tab.randomised, js=straight, **PRIVATE)
     return tab.parts.roll.click(
-        lambda first, model, best: pick(first, model) if best else first,
+        lambda first, model, best: pick(first, model) if best else gr.skip(),
         [*tab.randomised, model, switch],
         tab.randomised,
-        js=script,
-        show_progress="hidden",
+        js=f"(_, model, best) => [{tab.random}(), model, best]",
+        show_progress="minimal",
+        show_progress_on=tab.results[0],
         **DRAWING,
         **PRIVATE,
     )
