@@ -38,11 +38,11 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def check_batch_size(batch_size: object) -> int:
-    """``batch_size`` as an int of at least 1; ValueError, one sentence, if it is none."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r:.40} is not a whole number from 1 on")
-    return batch_size
+def check_count(value: object, name: str = "batch_size") -> int:
+    """``value`` as an int of at least 1; ValueError, one sentence that names it, if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: {value!r:.40} is not a whole number from 1 on")
+    return value
 
 
 def check_device(device: str | torch.device) -> torch.device:

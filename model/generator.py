@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .blocks import Constant, MappingNetwork, MirrorBlock, with_blocks
 from .card import LIBRARY, LICENSE, TAGS, TASK
-from .drawing import check_batch_size, check_device, chunks, eval_view
+from .drawing import check_count, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, check_source, fetch, most_bytes, read_config, read_tensors
 from .picking import good_seeds, typical_w
@@ -147,7 +147,7 @@ class Generator(
             z = latents_from_seeds(seeds, self.latent_dim)
         elif seeds is not None or z is None:
             raise ValueError("generate: give either seeds or z")
-        z, size = truncate(check_latents(z, self.latent_dim), truncation), check_batch_size(batch_size)
+        z, size = truncate(check_latents(z, self.latent_dim), truncation), check_count(batch_size)
         return [image for start in range(0, len(z), size) for image in self._images(z[start : start + size])]
 
     def draw(self, seeds: Iterable[SupportsIndex], *, truncation: float = 1.0, batch_size: int = 64) -> Iterator[Image]:
@@ -156,7 +156,7 @@ class Generator(
         Arguments, images and errors as in :meth:`generate`; a seed is looked at when its batch comes.
         """
         truncate(torch.empty(0), truncation)
-        for some in chunks(seeds, check_batch_size(batch_size)):
+        for some in chunks(seeds, check_count(batch_size)):
             yield from self._images(truncate(latents_from_seeds(some, self.latent_dim), truncation))
 
     def good_seeds(self, n: int, first: int = 0, of: int = 8) -> list[int]:

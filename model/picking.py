@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .drawing import eval_view
+from .drawing import check_count, eval_view
 from .sampling import MAX_SEED, check_seed, latents_from_seeds
 
 if TYPE_CHECKING:
@@ -80,10 +80,7 @@ def good_seeds(generator: "Generator", n: int, first: int = 0, of: int = 8, aver
     Raises:
         ValueError: one of these is out of range, or the runs go beyond the last seed.
     """
-    for name, value in (("n", n), ("of", of)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: {value!r:.40} is not a whole number from 1 on")
-    first = check_seed(first)
+    n, of, first = check_count(n, "n"), check_count(of, "of"), check_seed(first)
     if first + n * of - 1 > MAX_SEED:
         raise ValueError(f"first: {n} times {of} seeds from {first} on go beyond {MAX_SEED}")
     average = average_shading(generator) if average is None else average

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import set_seed
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors, tensor_shapes
@@ -22,7 +21,7 @@ from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
 from train.run.hardware import training_device, use_cores, use_gpu
-from train.run.inherit import parts_of, with_parts
+from train.run.inherit import UNLOADABLE, parts_of, with_parts
 from train.run.interrupt import rank
 from train.run.precision import check_precision
 from train.run.record import public_origin
@@ -173,11 +172,10 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     Raises:
         UserError: the generator cannot be loaded or has another shape.
     """
-    unloadable = (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError)
     refuse_run(Path(source), "--init_from")
     try:
         found = Generator.from_pretrained(source)
-    except unloadable as error:
+    except UNLOADABLE as error:
         raise UserError("--init_from", f"'{source}' cannot be loaded ({error})") from error
     try:
         if found.latent_dim != G.latent_dim:
@@ -198,7 +196,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         tensors = read_tensors(file, wanted(D, tensor_shapes(file)), config="the options")
         added += [f"{part} (discriminator)" for part in fill(D, tensors)]
         start = f"generator and discriminator of '{source}'"
-    except unloadable as error:
+    except UNLOADABLE as error:
         start = f"generator of '{source}' and a new discriminator ({error})"
     return start + (f"; added, and without effect at first: {', '.join(added)}" if added else "")
 
