@@ -55,7 +55,7 @@ def connect(tab: Tab, model: gr.Textbox) -> None:
     gr.on([control.change for control in [*tab.draw_after, model]], None, settled, settled, js="settle", **PRIVATE)
     newer = drawing_face(settled.change, unless_empty(tab.draw), **later)
     # Where a drawing fails, Gradio forgets what has been asked for since.
-    script = f"(before, ...now) => same(now, asked['{tab.id}1']) ? before : Date.now()"
+    script = f"(before, ...now) => same(now, asked[{list(drawn)[-1]!r}]) ? before : Date.now()"
     newer.failure(None, [settled, *inputs], settled, js=script, **PRIVATE)
     if tab.randomised[0] not in tab.draw_after:
         drawing_face(rolled.then, tab.draw, **later)
