@@ -127,6 +127,7 @@ class TrainConfig:
     penalty_gamma: float = option(0.2, "weight of the R1 + R2 gradient penalties; 0 for none", group="Loss", low=0)
     penalty_interval: int = option(4, "steps between penalties (the weight grows to match)", group="Loss", low=1)
     augment: str = option("color,translation", "color, translation, cutout, blur; none", group="Loss", metavar="LIST")
+    augment_p: float = option(1.0, "how likely each of these changes an image", group="Loss", low=0, high=1)
 
     max_train_kimg: float = option(2000.0, "length of the training", group="Training", low=0.001)
     train_batch_size: int = option(64, "images per device and step", group="Training", low=2)

@@ -227,6 +227,14 @@ def test_translation_shifts_and_cutout_cuts_as_said():
     assert cut.max() == 11 * 11 and cut.min() > 0
 
 
+def test_a_part_of_the_images_stays_as_it_is():
+    torch.manual_seed(0)
+    x = torch.rand(1000, 3, 8, 8) * 2 - 1
+    changed = (augment(x, "color,cutout", p=0.3) != x).amax((1, 2, 3))
+    assert 450 < changed.sum() < 570  # 1 - 0.7 * 0.7 of 1,000
+    assert torch.equal(augment(x, "color,translation,cutout,blur", p=0), x)
+
+
 def test_blur_halves_the_resolution_of_every_second_image():
     torch.manual_seed(0)
     checks = torch.ones(400, 3, 8, 8)

@@ -82,12 +82,15 @@ def parse_policy(policy: str) -> list[str]:
     return names
 
 
-def augment(x: Tensor, policy: str, uniform: Uniform | None = None) -> Tensor:
+def augment(x: Tensor, policy: str, uniform: Uniform | None = None, p: float = 1.0) -> Tensor:
     """Apply the named augmentations in turn to images (N, C, H, W) in [-1, 1]; gradients flow through all of them.
 
-    ``uniform(k)`` draws (N, k) numbers in [0, 1) on the images' device, by default from torch's global generator.
+    Each changes an image with probability ``p``, as in StyleGAN2-ADA (Karras et al. 2020, arXiv:2006.06676): what is
+    left as it is shows the discriminator what augmented images hide. ``uniform(k)`` draws (N, k) numbers in [0, 1) on
+    the images' device, by default from torch's global generator.
     """
     uniform = uniform or partial(torch.rand, len(x), device=x.device)
     for name in parse_policy(policy):
-        x = AUGMENTATIONS[name](x, uniform)
+        changed = AUGMENTATIONS[name](x, uniform)
+        x = changed if p == 1 else torch.where(uniform(1)[:, :, None, None] < p, changed, x)
     return x

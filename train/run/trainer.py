@@ -138,9 +138,9 @@ class Trainer:
 
         with accelerator.accumulate(G, D):
             # Draw and augment once; both updates look at the same images.
-            fake = augment(G(z), config.augment, draws.uniform)
+            fake = augment(G(z), config.augment, draws.uniform, config.augment_p)
             seen_as_fake = fake if not config.negative_part else self.with_negatives(fake, real, draws)
-            real = augment(real, config.augment, draws.uniform)
+            real = augment(real, config.augment, draws.uniform, config.augment_p)
 
             # Update D.
             frozen.requires_grad_(True)
@@ -180,9 +180,9 @@ class Trainer:
 
     def with_negatives(self, fake: Tensor, real: Tensor, draws: Draws) -> Tensor:
         """Drawn images (N, 3, H, W) of which the first ones are spoiled real ones instead, each of the same place."""
-        n = round(len(fake) * self.config.negative_part)
+        config, n = self.config, round(len(fake) * self.config.negative_part)
         spoiled = spoil(real, draws.uniform)[:n]
-        spoiled = augment(spoiled, self.config.augment, lambda k: draws.uniform(k)[:n])
+        spoiled = augment(spoiled, config.augment, lambda k: draws.uniform(k)[:n], config.augment_p)
         return torch.cat([spoiled, fake[n:]])
 
     def due(self, interval_kimg: float) -> bool:
