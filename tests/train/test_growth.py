@@ -273,7 +273,10 @@ def test_onnx_and_the_endpoint_truncate_as_pytorch_does(mapped, tmp_path, monkey
 
 
 def test_a_part_of_what_the_discriminator_sees_as_drawn_is_spoiled_real_faces():
-    config, draws = SimpleNamespace(negative_part=0.25, augment="none", augment_p=1.0), SimpleNamespace(uniform=partial(torch.rand, 8))
+    config, draws = (
+        SimpleNamespace(negative_part=0.25, augment="none", augment_p=1.0),
+        SimpleNamespace(uniform=partial(torch.rand, 8)),
+    )
     fake, real = torch.zeros(8, 3, 32, 32), torch.rand(8, 3, 32, 32) + 1
     shown = Trainer.with_negatives(SimpleNamespace(config=config), fake, real, draws)
     assert torch.equal(shown[2:], fake[2:])
