@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from .sentences import first_line
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 T = TypeVar("T")
 
@@ -51,6 +53,6 @@ def check_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).strip().partition("\n")[0].rstrip(".")
+        why = first_line(error)
         raise ValueError(f"device: {str(device)!r:.40} cannot be used here ({why}); 'cpu' always can") from None
     return found

@@ -15,6 +15,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     RevisionNotFoundError,
 )
 
+from .sentences import first_line
+
 REASONS = (  # the first that fits the error; None: its own message is such a sentence
     (RevisionNotFoundError, "the Hub model has no such revision"),
     ((RepositoryNotFoundError, HFValidationError), "there is no such folder, nor such a Hub model that HF_TOKEN opens"),
@@ -91,5 +93,5 @@ def _obstacle(error: Exception, branch: str | None) -> str:
         return "this token may not write there; take one that may, or offer it by create_pr=True"
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE switches the Hub off; unset it"
-    message = str(getattr(error, "server_message", None) or error).strip().partition("\n")[0] or type(error).__name__
+    message = first_line(getattr(error, "server_message", None) or error)
     return f"the Hub answered with error {status} ({message})" if status else f"the connection broke off ({message})"

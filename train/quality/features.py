@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model import Generator, latents_from_seeds, truncate
+from model.sentences import first_line
 from train.data.dataset import ImageSet
 from train.errors import UserError
 from train.output.files import atomic_file
@@ -101,11 +102,8 @@ def load_inception(device: torch.device, option: str = OPTION) -> Extractor:
 
         module = NoTrainInceptionV3("inception-v3-compat", ["2048"]).to(device)
     except Exception as error:  # a package that is missing, a host that is not reached, a file that came in half
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        sentence = (
-            f"the weights of Inception could not be had ({reason}); name a TorchScript file with --feature_extractor"
-        )
-        raise UserError(option, sentence) from None
+        why = f"the weights of Inception could not be had ({first_line(error)})"
+        raise UserError(option, f"{why}; name a TorchScript file with --feature_extractor") from None
     return Extractor(module, INCEPTION, "inception-2048", device)
 
 

@@ -22,6 +22,7 @@ from huggingface_hub.utils import validate_repo_id
 from huggingface_hub.utils.sha import git_hash
 
 from model.hub import REACH_SECONDS
+from model.sentences import first_line
 from train.errors import UserError
 
 SILENCE_SECONDS = 30  # without a byte after the first answer; the client alone would wait for ever
@@ -237,10 +238,9 @@ class Repository:
         if isinstance(error, OfflineModeIsEnabled):
             return "HF_HUB_OFFLINE", "the Hub is switched off by this variable; unset it"
         if status:
-            message = (error.server_message or "no reason given").strip().partition("\n")[0]
+            message = first_line(error.server_message or "no reason given")
             return None, f"{endpoint} answered with error {status} ({message}); wait a little"
-        message = str(error).strip().partition("\n")[0] or type(error).__name__
-        return "HF_ENDPOINT", f"the connection to {endpoint} broke off ({message}); check it"
+        return "HF_ENDPOINT", f"the connection to {endpoint} broke off ({first_line(error)}); check it"
 
 
 def can_read(token: str, model_id: str) -> bool:

@@ -17,6 +17,7 @@ from accelerate.utils import load
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from torch import save
 
+from model.sentences import first_line
 from train.config import TrainConfig
 from train.errors import UserError
 from train.release.hub import Kind, Repository
@@ -161,6 +162,6 @@ def unpack(folder: Path) -> None:
         try:
             save(load_state(stem), stem)
         except Exception as error:  # a damaged file can raise almost anything
-            raise UserError(RESUMING.option, f"{path.name} on the Hub is damaged ({error})") from error
+            raise UserError(RESUMING.option, f"{path.name} on the Hub is damaged ({first_line(error)})") from error
         for suffix in (".json", ".safetensors"):
             stem.with_name(stem.name + suffix).unlink()

@@ -10,6 +10,7 @@ from accelerate.utils import set_seed
 
 from model import Discriminator, Generator
 from model.files import fetch, most_bytes, read_tensors, tensor_shapes
+from model.sentences import first_line
 from train.config import TrainConfig
 from train.data.dataset import ImageSet, prepare, prepare_hub
 from train.errors import UserError
@@ -176,7 +177,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     try:
         found = Generator.from_pretrained(source)
     except UNLOADABLE as error:
-        raise UserError("--init_from", f"'{source}' cannot be loaded ({error})") from error
+        raise UserError("--init_from", f"'{source}' cannot be loaded ({first_line(error)})") from error
     try:
         if found.latent_dim != G.latent_dim:
             raise ValueError
@@ -197,7 +198,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         added += [f"{part} (discriminator)" for part in fill(D, tensors)]
         start = f"generator and discriminator of '{source}'"
     except UNLOADABLE as error:
-        start = f"generator of '{source}' and a new discriminator ({error})"
+        start = f"generator of '{source}' and a new discriminator ({first_line(error)})"
     return start + (f"; added, and without effect at first: {', '.join(added)}" if added else "")
 
 
