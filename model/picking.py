@@ -4,13 +4,14 @@ Seen in grey at 32 pixels, with the mean and the contrast taken out, so that no 
 turned away, torn or mixed of two is unlike the average one there.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .drawing import check_count, eval_view
+from .drawing import check_count, chunks, eval_view
 from .sampling import MAX_SEED, check_seed, latents_from_seeds
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ def shading(images: Tensor) -> Tensor:
     return centred / centred.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-6)
 
 
+def latents(generator: "Generator", seeds: range) -> Iterator[Tensor]:
+    """The z of ``seeds`` where the generator is and in its precision, BATCH at a time."""
+    parameter = next(generator.parameters())
+    for some in chunks(seeds, BATCH):
+        yield latents_from_seeds(some, generator.latent_dim).to(parameter.device, parameter.dtype)
+
+
 @torch.inference_mode()
 def shadings(generator: "Generator", seeds: range) -> Tensor:
     """``shading`` of the faces of seeds, on the CPU."""
-    parameter, drawn = next(generator.parameters()), []
-    for start in range(0, len(seeds), BATCH):
-        z = latents_from_seeds(seeds[start : start + BATCH], generator.latent_dim)
-        drawn.append(shading(eval_view(generator)(z.to(parameter.device, parameter.dtype))).cpu())
-    return torch.cat(drawn)
+    return torch.cat([shading(eval_view(generator)(z)).cpu() for z in latents(generator, seeds)])
 
 
 def average_shading(generator: "Generator") -> Tensor:
@@ -55,11 +59,9 @@ def typical_w(generator: "Generator") -> Tensor:
 
     ``generator`` has a mapping whose centre is zero.
     """
-    parameter, ways, seen = next(generator.parameters()), [], []
-    for start in range(0, TYPICAL_OF, BATCH):
-        z = latents_from_seeds(range(start, start + BATCH), generator.latent_dim)
-        w = generator.mapping(z.to(parameter.device, parameter.dtype))  # type: ignore[misc]
-        ways.append(F.normalize(w) * generator.latent_dim**0.5)
+    ways, seen = [], []
+    for z in latents(generator, range(TYPICAL_OF)):
+        ways.append(F.normalize(generator.mapping(z)) * generator.latent_dim**0.5)  # type: ignore[misc]
         seen.append(shading(eval_view(generator).layers(ways[-1][:, :, None, None])))
     w, faces = torch.cat(ways), torch.cat(seen)
     likeness = (faces * _average(faces)).mean((1, 2, 3))
