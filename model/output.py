@@ -8,7 +8,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -129,7 +129,6 @@ def draw_files(
         How many were drawn.
     """
     drawn = 0
-    pending: list[Future[None]] = []
 
     def write(image: Image.Image, seed: int) -> None:
         with atomic_file(face_file(folder, seed, plan)) as temporary:
@@ -139,13 +138,10 @@ def draw_files(
         for some in chunks(seeds, batch_size):
             missing = [seed for seed in dict.fromkeys(some) if not face_file(folder, seed, plan).exists()]
             images = list(generator.draw(missing, truncation=plan.truncation, batch_size=batch_size))
-            for future in pending:  # those of the batch before: no more than two are in memory
-                future.result()
-            pending = [pool.submit(write, image, seed) for image, seed in zip(images, missing)]
+            # All are written before the next are drawn: side by side they would take each other's cores.
+            list(pool.map(write, images, missing))
             drawn += len(missing)
             progress(len(some))
-        for future in pending:
-            future.result()
     return drawn
 
 
