@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from commands import run
 from PIL import Image
 from safetensors.torch import load_file
@@ -151,6 +152,22 @@ def test_the_file_of_a_torchvision_network_holds_its_maps(tmp_path, network, cap
         maps = features(x)
     assert [m.shape[-1] for m in maps] == [16, 8, 4, 2]
     assert all(torch.allclose(m, seen[name], atol=1e-4) for m, name in zip(maps, CUTS[network]))
+
+
+def test_a_coarse_file_sees_no_fine_texture(tmp_path):
+    torch.manual_seed(0)
+    torch.save(get_model("resnet18", weights=None).state_dict(), tmp_path / "weights.pth")
+    arguments = ["--network", "resnet18", "--side", "64", "--weights", str(tmp_path / "weights.pth")]
+    x = F.interpolate(torch.rand(2, 3, 16, 16) * 2 - 1, scale_factor=4.0, mode="bilinear")
+    weave = torch.tensor([0.2, -0.2]).repeat(32).expand(64, 64)  # from pixel to pixel, along each row
+    change = {}
+    for name, more in {"fine": [], "coarse": ["--coarse"]}.items():
+        assert main([str(tmp_path / f"{name}.pt"), *arguments, *more]) == 0
+        features = load_features(str(tmp_path / f"{name}.pt"), 64, torch.device("cpu"))
+        with torch.no_grad():
+            pairs = zip(features(x), features(x + weave), strict=True)
+            change[name] = [float((a - b).abs().max()) for a, b in pairs]
+    assert max(change["coarse"]) < 1e-4 < 0.01 < min(change["fine"])
 
 
 @pytest.mark.parametrize(
