@@ -12,6 +12,7 @@ from pathlib import Path
 
 import node
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -90,8 +91,14 @@ def test_models_are_one_file_each_and_tell_nothing_of_this_computer(weights):
     stored = sum(t.numel() * 4 for t in Generator.from_pretrained(weights).state_dict().values())
     assert len(full) < stored + 10_000  # BatchNorm is folded
     assert len(half) < len(full) / 2 + 40_000
-    for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
-        assert word.encode() not in full + half
+    for model in (full, half):
+        graph = onnx.load_from_string(model)
+        for tensor in graph.graph.initializer:  # among millions of numbers any word of three letters occurs
+            tensor.ClearField("raw_data")
+        text = graph.SerializeToString()
+        assert len(text) < 20_000
+        for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
+            assert word.encode() not in text
 
 
 def test_what_was_measured_is_written_down_and_on_the_card(weights):
@@ -104,7 +111,7 @@ def test_what_was_measured_is_written_down_and_on_the_card(weights):
         drawn = to_pixels(session.run(["images"], {"z": latents_from_seeds(seeds, 128).numpy()})[0])
         difference = np.abs(drawn - faces)
         found = measured[name]
-        assert found["steps"] == difference.max() <= 1 and found["largest"] < 4e-3
+        assert found["steps"] == difference.max() <= 1 and found["largest"] < 2 / 255  # a step
         assert found["fraction"] == pytest.approx((difference > 0).mean(), abs=1e-5)
         assert (
             f"| `onnx/{name}` | {found['largest']:.1e} | {100 * found['fraction']:.2g}% | {found['steps']} of" in card
