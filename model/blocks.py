@@ -83,10 +83,11 @@ class ResidualBlock(nn.Module):
     """
 
     mirror = False  # whether the 3x3 convolution sees half of its channels mirrored
+    narrowing = 4  # how many times fewer channels it has
 
     def __init__(self, channels: int, batch_norm: bool) -> None:
         super().__init__()
-        narrow = max(1, channels // 4)
+        narrow = max(1, channels // self.narrowing)
         seen = [HalfMirrored()] if self.mirror else []
 
         def part(inputs: int, kernel_size: int) -> list[nn.Module]:
@@ -110,6 +111,49 @@ class MirrorBlock(ResidualBlock):
     """
 
     mirror = True
+
+
+class FineBlock(ResidualBlock):
+    """A residual block without a bottleneck, for the side where a picture has few channels."""
+
+    narrowing = 1
+
+
+class Detail(nn.Module):
+    """What a last layer adds to a picture: (N, channels, H, W) -> (N, image_channels, 2 H, 2 W), zero at first.
+
+    A DCGAN's last layer is linear: of every four pixels, each is a sum of what is seen at half the side. Here a
+    transposed convolution to ``WIDTH`` channels and two 3x3 convolutions draw at the full side.
+    """
+
+    WIDTH = 16
+
+    def __init__(self, channels: int, image_channels: int) -> None:
+        super().__init__()
+        width = self.WIDTH
+        first = nn.ConvTranspose2d(channels, width, 4, stride=2, padding=1, bias=False)
+        second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        last = starting_at_zero(nn.Conv2d(width, image_channels, 3, padding=1))
+        after = [nn.BatchNorm2d(width), nn.ReLU()], [nn.BatchNorm2d(width), nn.ReLU()]
+        self.layers = nn.Sequential(first, *after[0], second, *after[1], last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, image_channels, 2 H, 2 W)."""
+        y: Tensor = self.layers(x)
+        return y
+
+
+class DetailedConvTranspose2d(nn.ConvTranspose2d):
+    """The transposed convolution that ends a generator, and :class:`Detail` added to what it draws."""
+
+    def __init__(self, channels: int, image_channels: int) -> None:
+        super().__init__(channels, image_channels, 4, stride=2, padding=1)
+        self.detail = Detail(channels, image_channels)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, channels, H, W) -> (N, image_channels, 2 H, 2 W)."""
+        y: Tensor = super().forward(x, output_size) + self.detail(x)
+        return y
 
 
 class Constant(nn.Module):
@@ -154,6 +198,8 @@ ADDITIONS = {
     MappingNetwork: "mapping",
     ResidualBlock: "residual blocks",
     MirrorBlock: "mirror blocks",
+    FineBlock: "fine block",
+    Detail: "detail at the full side",
     DenseHead: "hidden layer before the logit",
     Constant: "constant",
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from .blocks import Constant, MappingNetwork, MirrorBlock, with_blocks
+from .blocks import Constant, DetailedConvTranspose2d, FineBlock, MappingNetwork, MirrorBlock, with_blocks
 from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_count, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
@@ -39,10 +39,11 @@ class Generator(
     """Draws images from latent vectors: ``z`` (N, latent_dim), standard normal -> (N, image_channels, H, W) in [-1, 1].
 
     Transposed 4x4 convolutions with BatchNorm and ReLU double the side from 4 to ``image_size`` and halve the
-    channels each time; the last one ends in tanh. Four parts that the paper's DCGAN has not can be added: a mapping
+    channels each time; the last one ends in tanh. Five parts that the paper's DCGAN has not can be added: a mapping
     from z to w, as StyleGAN has (:class:`blocks.MappingNetwork`), with which scaling z truncates in w, residual blocks
-    (:class:`blocks.ResidualBlock`), such blocks that see the mirror image (:class:`blocks.MirrorBlock`), and a
-    constant at 4x4 pixels (:class:`blocks.Constant`).
+    (:class:`blocks.ResidualBlock`), such blocks that see the mirror image (:class:`blocks.MirrorBlock`), a constant at
+    4x4 pixels (:class:`blocks.Constant`), and layers for fine lines (:class:`blocks.FineBlock`,
+    :class:`blocks.Detail`).
 
     Args:
         latent_dim: length of ``z``, at least 1.
@@ -53,6 +54,7 @@ class Generator(
         blocks: residual blocks at each side from 4 pixels to a quarter of ``image_size``, at most 8.
         constant: whether a learned constant is added at 4x4 pixels.
         mirror: whether a mirror block follows the blocks.
+        fine: whether there is a block at half of ``image_size`` and the last layer has further ones beside it.
 
     Raises:
         ValueError: an argument outside these ranges.
@@ -68,6 +70,7 @@ class Generator(
         blocks: int = 0,
         constant: bool = False,
         mirror: bool = False,
+        fine: bool = False,
     ) -> None:
         super().__init__()
         for name, value, kind, allowed in (
@@ -75,6 +78,7 @@ class Generator(
             ("image_channels", image_channels, int, IMAGE_CHANNELS),
             ("constant", constant, bool, (False, True)),
             ("mirror", mirror, bool, (False, True)),
+            ("fine", fine, bool, (False, True)),
         ):
             if type(value) is not kind or value not in allowed:
                 raise ValueError(f"{name}: {value!r:.40} is not one of {allowed}")
@@ -108,10 +112,12 @@ class Generator(
                     batch_norm=True,
                     constant=Constant(channels) if constant and side == 4 else None,
                     mirror=MirrorBlock(channels, batch_norm=True) if mirror and small else None,
+                    fine=FineBlock(channels, batch_norm=True) if fine and not small else None,
                 )
             )
-        layers += [nn.ConvTranspose2d(channels, image_channels, 4, stride=2, padding=1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        plain = nn.ConvTranspose2d(channels, image_channels, 4, stride=2, padding=1)
+        last = DetailedConvTranspose2d(channels, image_channels) if fine else plain
+        self.layers = nn.Sequential(*layers, last, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """``z`` (N, latent_dim) -> images (N, image_channels, image_size, image_size) in [-1, 1]."""

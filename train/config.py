@@ -105,6 +105,8 @@ class TrainConfig:
                               group="Networks")
     g_mirror: bool = option(False, "mirror blocks in the generator, which see at each place what is at the mirrored "
                             "one, at the sides of --g_blocks", group="Networks")
+    g_fine: bool = option(False, "for fine lines: a residual block at half the side of the generator's pictures, and "
+                          "further layers beside its last one", group="Networks")
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",

@@ -28,7 +28,7 @@ from train.run.setup import build_networks, load_networks
 from train.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
-GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "g_mirror": True}
+GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "g_mirror": True, "g_fine": True}
 GROWN |= {"d_blocks": 2, "d_mirror": True, "d_hidden": 16}
 
 
@@ -46,7 +46,7 @@ def shaken(network: nn.Module) -> nn.Module:
 def mapped() -> Generator:
     """A small generator in eval mode with a mapping and blocks that have left zero, and with a centre of w."""
     torch.manual_seed(0)
-    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True, mirror=True)).eval()
+    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True, mirror=True, fine=True)).eval()
     G.find_centre()
     return G
 
@@ -67,7 +67,7 @@ def test_networks_grown_from_plain_ones_begin_with_what_those_do(init, tmp_path)
     start = load_networks(str(tmp_path), G, D)
     assert start.endswith(
         "; added, and without effect at first: mapping (generator), residual blocks (generator), "
-        "constant (generator), mirror blocks (generator), "
+        "constant (generator), mirror blocks (generator), fine block (generator), detail at the full side (generator), "
         "residual blocks (discriminator), mirror blocks (discriminator), hidden layer before the logit (discriminator)"
     )
     z = latents_from_seeds(range(8), 128)
@@ -120,9 +120,10 @@ def test_a_grown_network_grows_further_and_refuses_what_does_not_fit():
 
 def test_a_wider_generator_draws_what_the_narrow_one_did_and_uses_its_channels():
     torch.manual_seed(0)
-    narrow = shaken(Generator(16, 4, 32, mapping_layers=1, blocks=1, constant=True, mirror=True))
+    parts = {"mapping_layers": 1, "constant": True, "mirror": True, "fine": True}
+    narrow, wide = shaken(Generator(16, 4, 32, blocks=1, **parts)), Generator(16, 7, 32, blocks=2, **parts)
     narrow(torch.randn(64, 16))  # statistics that are not 0 and 1
-    wide, z = Generator(16, 7, 32, mapping_layers=1, blocks=2, constant=True, mirror=True), torch.randn(8, 16)
+    z = torch.randn(8, 16)
     with pytest.raises(ValueError, match="other shapes"):
         fill(wide, narrow.state_dict())
     assert fill(wide, narrow.state_dict(), wider=True) == ["residual blocks", "channels"]
@@ -156,7 +157,7 @@ def test_what_no_option_names_is_as_the_networks_have_it(tmp_path):
     small = {"resolution": 32, "g_channels": 4, "d_channels": 4, "latent_dim": 8}
     grown = with_parts(config(**small, g_blocks=3, d_norm="none"), known)
     assert {name: getattr(grown, name) for name in PARTS} == {
-        "mapping_layers": 1, "g_blocks": 3, "g_constant": False, "g_mirror": True,
+        "mapping_layers": 1, "g_blocks": 3, "g_constant": False, "g_mirror": True, "g_fine": False,
         "d_blocks": 2, "d_mirror": True, "d_hidden": 8,
     }  # fmt: skip
     G, D = build_networks(grown)
@@ -165,7 +166,8 @@ def test_what_no_option_names_is_as_the_networks_have_it(tmp_path):
     assert spectral.g_mirror and not (spectral.d_blocks or spectral.d_mirror or spectral.d_hidden)
     assert parts_of(str(tmp_path / "nothing")) == {}
     (tmp_path / "discriminator.safetensors").write_bytes(b"cut")
-    assert parts_of(str(tmp_path)) == {"mapping_layers": 1, "g_blocks": 1, "g_constant": False, "g_mirror": True}
+    parts = {"mapping_layers": 1, "g_blocks": 1, "g_constant": False, "g_mirror": True, "g_fine": False}
+    assert parts_of(str(tmp_path)) == parts
 
 
 def test_a_generator_of_another_z_is_refused(tmp_path):

@@ -141,7 +141,7 @@ def single(x: Tensor, weight: Tensor) -> bool:
 
 def by_matmul(layer: nn.Module) -> tuple[Callable, Callable] | None:
     """The product that a layer is, and whether it pays for (x, weight); None for a layer that has none."""
-    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+    if type(layer) not in (nn.Conv2d, nn.ConvTranspose2d):  # a subclass may do more
         return None
     up, form = isinstance(layer, nn.ConvTranspose2d), (layer.stride, layer.padding)
     if form == ((2, 2), (1, 1)):

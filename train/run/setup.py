@@ -145,6 +145,7 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
         blocks=config.g_blocks,
         constant=config.g_constant,
         mirror=config.g_mirror,
+        fine=config.g_fine,
     )
     D = Discriminator(
         config.d_channels,
@@ -189,7 +190,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
         names |= {"mapping_layers": "mapping_layers", "blocks": "g_blocks"}
         words = [f"--{option} {shape[key]}" for key, option in names.items() if key in shape]
-        words += [f"--g_{name}" for name in ("constant", "mirror") if shape.get(name)]
+        words += [f"--g_{name}" for name in ("constant", "mirror", "fine") if shape.get(name)]
         remedy = "give " + " ".join(words)
         raise UserError("--init_from", f"the generator of '{source}' has another shape; {remedy}") from error
     try:
