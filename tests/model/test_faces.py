@@ -68,7 +68,7 @@ def test_a_blend_draws_the_same_person_in_between(styles):
         last = way
         nearer = a if t <= 0.5 else b
         to_all = np.abs(middle[:, None] - nearer[None]).mean((2, 3, 4))  # (32, 32)
-        assert (to_all.argmin(1) == np.arange(32)).mean() > 0.8  # 1 in 32 by chance
+        assert (to_all.argmin(1) == np.arange(32)).mean() > 0.75  # 1 in 32 by chance
         contrast = middle.std((1, 2, 3)) / np.minimum(a.std((1, 2, 3)), b.std((1, 2, 3)))
         assert contrast.mean() > 0.85  # no grey mean of pictures
 
