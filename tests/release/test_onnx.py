@@ -96,7 +96,7 @@ def test_models_are_one_file_each_and_tell_nothing_of_this_computer(weights):
         for tensor in graph.graph.initializer:  # among millions of numbers any word of three letters occurs
             tensor.ClearField("raw_data")
         text = graph.SerializeToString()
-        assert len(text) < 20_000
+        assert len(text) < 25_000
         for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
             assert word.encode() not in text
 
@@ -116,7 +116,7 @@ def test_what_was_measured_is_written_down_and_on_the_card(weights):
         assert (
             f"| `onnx/{name}` | {found['largest']:.1e} | {100 * found['fraction']:.2g}% | {found['steps']} of" in card
         )
-    assert measured["model_fp16.onnx"]["fraction"] < 0.01 and measured["model.onnx"]["fraction"] < 1e-4
+    assert measured["model_fp16.onnx"]["fraction"] < 0.02 and measured["model.onnx"]["fraction"] < 1e-4
 
 
 @pytest.mark.parametrize("sizes", [{"image_size": 32, "latent_dim": 20, "image_channels": 1}, {"image_size": 128}])
