@@ -64,7 +64,7 @@ from train.output.files import replace_folder
 from train.output.pictures import sample_grids, save_pictures
 from train.release import model_repo
 from train.release.card import write_card
-from train.run.interrupt import explained, rank, stoppable
+from train.run.interrupt import explained, leave, rank, stoppable
 from train.run.lock import exclusive
 from train.run.setup import set_up
 from train.run.trainer import Trainer
@@ -127,4 +127,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -6,13 +6,13 @@ The variable NO_BATCH_NORM takes the generator's BatchNorm out; DIE_AT_STEP lets
 import json
 import os
 import signal
-import sys
 
 import torch
 from torch import nn
 
 from train import train
 from train.run import setup
+from train.run.interrupt import leave
 from train.run.trainer import Trainer
 
 
@@ -66,4 +66,4 @@ if os.environ.get("NO_BATCH_NORM"):
     setup.build_networks = without_batch_norm
 main = train.main
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

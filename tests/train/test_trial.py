@@ -517,3 +517,14 @@ def test_the_launcher_does_to_a_sentence_what_the_help_says(quiet, capsys):
     assert "python train/train.py is the same training without either" in text
     readme = (ROOT / "README.md").read_text()
     assert readme.count("accelerate launch") == readme.count("accelerate launch --quiet")
+
+
+@pytest.mark.parametrize("processes, code", [(1, -signal.SIGABRT), (2, 3)])
+def test_one_of_several_processes_leaves_before_anything_can_abort_it(processes, code):
+    # As a thread of gloo may, which outlives the process group, once the interpreter is being taken down.
+    script = "import atexit, os; atexit.register(os.abort)\n"
+    script += "from train.run.interrupt import leave; print('said', end=''); leave(3)"
+    env = ENV | {"WORLD_SIZE": str(processes)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == code, done.stderr
+    assert processes == 1 or done.stdout == "said"
