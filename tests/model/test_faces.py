@@ -73,6 +73,22 @@ def test_a_blend_draws_the_same_person_in_between(styles):
         assert contrast.mean() > 0.85  # no grey mean of pictures
 
 
+def test_blocks_that_one_of_two_has_fade_in(styles):
+    a, b = styles
+    shape = a._hub_mixin_config
+    grown = Generator(**shape | {"blocks": shape["blocks"] + 1}).eval()
+    grown.load_state_dict(b.state_dict(), strict=False)
+    last = next(p for name, p in grown.named_parameters() if p.ndim == 4 and name not in b.state_dict() and not p.any())
+    torch.nn.init.normal_(last, std=0.05, generator=torch.Generator().manual_seed(0))
+    for t, parent in ((0, a), (1, grown)):
+        assert np.array_equal(pixels(blend(a, grown, t)), pixels(parent))
+        assert np.array_equal(pixels(blend(grown, a, 1 - t)), pixels(parent))
+    half, without = blend(a, grown, 0.5), blend(a, b, 0.5)
+    assert half.state_dict().keys() == grown.state_dict().keys() > a.state_dict().keys()
+    new, old, end = map(pixels, (half, without, grown))
+    assert 0 < np.abs(new - old).mean() < np.abs(end - pixels(b)).mean()
+
+
 def test_what_cannot_be_blended_gets_a_sentence(styles):
     torch.manual_seed(0)
     shape = json.loads((ROOT / "weights" / "config.json").read_text())
