@@ -1,5 +1,7 @@
 """A generator between two that have a common ancestor: the same person, in a style in between."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
@@ -32,8 +34,7 @@ def blend(a: Generator, b: Generator, t: float) -> Generator:
         )
     if similarity(a, b) < RELATED:
         raise ValueError("blend: the two generators have no common origin; take one that was fine-tuned from the other")
-    config = dict(a._hub_mixin_config)
-    config |= {name: max(model._hub_mixin_config.get(name, 0) for model in (a, b)) for name in ADDED}
+    config = {**_options(a), **{name: max(_options(model).get(name, 0) for model in (a, b)) for name in ADDED}}
     between = type(a)(**config).to(next(a.parameters()))
     ours, theirs = _filled(between, a, b), _filled(between, b, a)
     between.load_state_dict({name: _between(ours[name], theirs[name].to(ours[name]), t) for name in ours})
@@ -49,9 +50,13 @@ def similarity(a: Generator, b: Generator) -> float:
     return cosine_similarity(kernels[0], kernels[1], dim=0).item()
 
 
-def _shape(model: Generator) -> dict[str, object]:
-    """The arguments of a generator without what it may have been given later."""
-    return {name: value for name, value in model._hub_mixin_config.items() if name not in ADDED}
+def _options(model: Generator) -> dict[str, Any]:
+    return {**cast(dict[str, Any], model._hub_mixin_config)}
+
+
+def _shape(model: Generator) -> dict[str, Any]:
+    """The options of a generator without what it may have been given later."""
+    return {name: value for name, value in _options(model).items() if name not in ADDED}
 
 
 def _filled(network: Generator, model: Generator, other: Generator) -> dict[str, Tensor]:
