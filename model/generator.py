@@ -18,7 +18,7 @@ from .drawing import check_count, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
 from .files import CONFIG_BYTES, check_source, fetch, most_bytes, read_config, read_tensors
 from .picking import good_seeds, typical_w
-from .sampling import check_latents, latents_from_seeds, to_images, truncate
+from .sampling import check_latents, check_seed, latents_from_seeds, to_images, truncate
 from .saving import SavedOnHub
 
 if TYPE_CHECKING:
@@ -177,16 +177,20 @@ class Generator(
         return good_seeds(self, n, first, of)
 
     @torch.no_grad()
-    def find_centre(self) -> None:
+    def find_centre(self, seed: int | None = None) -> None:
         """Choose the typical face anew, towards which truncation goes, for weights that have changed.
 
+        Args:
+            seed: of that face; by default, that of the first 1,024 which is most like the average in light and shade.
+
         Raises:
-            ValueError: there is no mapping.
+            ValueError: there is no mapping; the seed is out of range.
         """
+        seed = seed if seed is None else check_seed(seed)
         if not self.mapping:
             raise ValueError("find_centre: this generator has no mapping")
         self.mapping.centre.zero_()
-        self.mapping.centre.copy_(typical_w(self))
+        self.mapping.centre.copy_(typical_w(self, seed))
 
     def weights_sha256(self) -> str:
         """SHA-256 of all numbers of the model, in hex: what draws other pixels has another."""

@@ -231,6 +231,16 @@ def test_scaling_z_turns_w_towards_its_centre(mapped):
 
 
 @torch.no_grad()
+def test_the_centre_can_be_the_face_of_a_seed(mapped):
+    mapped.mapping.centre.zero_()
+    w = mapped.mapping(latents_from_seeds([5], 16))[0]
+    mapped.find_centre(seed=5)
+    assert torch.allclose(mapped.mapping.centre, w / w.norm() * 4, atol=1e-5)
+    with pytest.raises(ValueError, match="^seed: "):
+        mapped.find_centre(seed=-1)
+
+
+@torch.no_grad()
 def test_the_centre_is_a_face_like_the_average_and_training_goes_on_without():
     torch.manual_seed(0)
     G = shaken(Generator(8, 2, 32, mapping_layers=1))
