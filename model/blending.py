@@ -5,19 +5,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+from torch.optim.swa_utils import update_bn
 
 from .blocks import Constant
 from .generator import Generator
+from .sampling import latents_from_seeds
 
 # Cosine of the angle between the weights of two generators. Fine-tuning left it at 0.97; for weights that were trained
 # from different starts, and even for the same network with its channels in another order, it is 0.
 RELATED = 0.5
+STATISTICS_OF, BATCH = 256, 128  # faces, of the first seeds, and how many at once
 ADDED = ("blocks", "constant", "mirror", "fine")  # what a network may be given later: it begins without effect
 
 
 @torch.no_grad()
 def blend(a: Generator, b: Generator, t: float) -> Generator:
-    """A new generator, in eval mode, on the way from ``a`` (t = 0) to ``b`` (t = 1), statistics of BatchNorm included.
+    """A new generator, in eval mode, on the way from ``a`` (t = 0) to ``b`` (t = 1).
 
     The mean of weights that were fine-tuned from the same ones draws as well as they do (Izmailov et al. 2018,
     arXiv:1803.05407; Wortsman et al. 2022, arXiv:2203.05482), and a seed keeps its face. Blocks that only one of the
@@ -38,7 +41,17 @@ def blend(a: Generator, b: Generator, t: float) -> Generator:
     between = type(a)(**config).to(next(a.parameters()))
     ours, theirs = _filled(between, a, b), _filled(between, b, a)
     between.load_state_dict({name: _between(ours[name], theirs[name].to(ours[name]), t) for name in ours})
+    if 0 < t < 1:
+        measure_statistics(between)
     return between.eval()
+
+
+def measure_statistics(model: Generator) -> None:
+    """Let BatchNorm have the statistics of the model's own faces: between those of two parents lie none that fit, and
+    contrast would fade (Izmailov et al. measure them anew, too)."""
+    parameter = next(model.parameters())
+    z = latents_from_seeds(range(STATISTICS_OF), model.latent_dim).to(parameter)
+    update_bn([z[start : start + BATCH] for start in range(0, len(z), BATCH)], model)
 
 
 def similarity(a: Generator, b: Generator) -> float:

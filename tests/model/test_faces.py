@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from model import Generator, blend, read_face, save_face, seed_of
+from model.blending import measure_statistics
 from model.memory import MAX_BYTES, Face, face_png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def test_a_blend_begins_and_ends_at_its_parents_and_changes_neither(styles):
     for t, parent in ((0, a), (1.0, b)):
         assert np.array_equal(pixels(blend(a, b, t)), pixels(parent))
     middle = blend(a, b, 0.5)
-    for name in ("layers.0.weight", "layers.1.running_mean", "layers.1.running_var", "layers.12.bias"):
+    for name in ("layers.0.weight", "layers.1.weight", "layers.12.bias"):
         mean = (a.state_dict()[name] + b.state_dict()[name]) / 2
         assert torch.allclose(middle.state_dict()[name], mean, atol=1e-6), name
     for model, state in zip(styles, before):
@@ -70,23 +71,27 @@ def test_a_blend_draws_the_same_person_in_between(styles):
         to_all = np.abs(middle[:, None] - nearer[None]).mean((2, 3, 4))  # (32, 32)
         assert (to_all.argmin(1) == np.arange(32)).mean() > 0.75  # 1 in 32 by chance
         contrast = middle.std((1, 2, 3)) / np.minimum(a.std((1, 2, 3)), b.std((1, 2, 3)))
-        assert contrast.mean() > 0.85  # no grey mean of pictures
+        assert 0.95 < contrast.mean() < 1.2  # no grey mean of pictures
 
 
 def test_blocks_that_one_of_two_has_fade_in(styles):
-    a, b = styles
+    a = styles[0]
     shape = a._hub_mixin_config
     grown = Generator(**shape | {"blocks": shape["blocks"] + 1}).eval()
-    grown.load_state_dict(b.state_dict(), strict=False)
-    last = next(p for name, p in grown.named_parameters() if p.ndim == 4 and name not in b.state_dict() and not p.any())
-    torch.nn.init.normal_(last, std=0.05, generator=torch.Generator().manual_seed(0))
+    grown.load_state_dict(a.state_dict(), strict=False)
+    new = [p for name, p in grown.named_parameters() if name not in a.state_dict() and p.ndim == 4 and not p.any()]
+    assert np.array_equal(pixels(grown), pixels(a)) and len(new) == 3  # at 4, 8 and 16 pixels
+    for last in new:
+        torch.nn.init.normal_(last, std=0.1, generator=torch.Generator().manual_seed(0))
+    measure_statistics(grown)
+    grown.eval()
     for t, parent in ((0, a), (1, grown)):
         assert np.array_equal(pixels(blend(a, grown, t)), pixels(parent))
         assert np.array_equal(pixels(blend(grown, a, 1 - t)), pixels(parent))
-    half, without = blend(a, grown, 0.5), blend(a, b, 0.5)
+    half = blend(a, grown, 0.5)
     assert half.state_dict().keys() == grown.state_dict().keys() > a.state_dict().keys()
-    new, old, end = map(pixels, (half, without, grown))
-    assert 0 < np.abs(new - old).mean() < np.abs(end - pixels(b)).mean()
+    end, middle = (np.abs(pixels(model) - pixels(a)).mean() for model in (grown, half))
+    assert 0.2 * end < middle < 0.8 * end
 
 
 def test_what_cannot_be_blended_gets_a_sentence(styles):

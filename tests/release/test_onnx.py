@@ -90,13 +90,13 @@ def test_models_are_one_file_each_and_tell_nothing_of_this_computer(weights):
     full, half = ((weights / "onnx" / name).read_bytes() for name in ("model.onnx", "model_fp16.onnx"))
     stored = sum(t.numel() * 4 for t in Generator.from_pretrained(weights).state_dict().values())
     assert len(full) < stored + 10_000  # BatchNorm is folded
-    assert len(half) < len(full) / 2 + 40_000
+    assert len(half) < len(full) / 2 + 50_000
     for model in (full, half):
         graph = onnx.load_from_string(model)
         for tensor in graph.graph.initializer:  # among millions of numbers any word of three letters occurs
             tensor.ClearField("raw_data")
         text = graph.SerializeToString()
-        assert len(text) < 25_000
+        assert len(text) < 30_000
         for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
             assert word.encode() not in text
 
