@@ -9,7 +9,7 @@ from torch.optim.swa_utils import update_bn
 
 from .blocks import Constant
 from .generator import Generator
-from .sampling import latents_from_seeds
+from .picking import latents
 
 # Cosine of the angle between the weights of two generators. Fine-tuning left it at 0.97; for weights that were trained
 # from different starts, and even for the same network with its channels in another order, it is 0.
@@ -49,9 +49,7 @@ def blend(a: Generator, b: Generator, t: float) -> Generator:
 def measure_statistics(model: Generator) -> None:
     """Let BatchNorm have the statistics of the model's own faces: between those of two parents lie none that fit, and
     contrast would fade (Izmailov et al. measure them anew, too)."""
-    parameter = next(model.parameters())
-    z = latents_from_seeds(range(STATISTICS_OF), model.latent_dim).to(parameter)
-    update_bn([z[start : start + BATCH] for start in range(0, len(z), BATCH)], model)
+    update_bn(latents(model, range(STATISTICS_OF), BATCH), model)
 
 
 def similarity(a: Generator, b: Generator) -> float:
@@ -64,7 +62,7 @@ def similarity(a: Generator, b: Generator) -> float:
 
 
 def _options(model: Generator) -> dict[str, Any]:
-    return {**cast(dict[str, Any], model._hub_mixin_config)}
+    return cast(dict[str, Any], model._hub_mixin_config)
 
 
 def _shape(model: Generator) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def _filled(network: Generator, model: Generator, other: Generator) -> dict[str,
     zero = {
         f"{name}.{key}"
         for name, layer in network.named_modules()
-        if isinstance(layer, Constant) or "zero_start" in layer._modules
+        if isinstance(layer, Constant) or hasattr(layer, "zero_start")
         for key in layer.state_dict()
     }
     state = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}

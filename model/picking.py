@@ -30,10 +30,10 @@ def shading(images: Tensor) -> Tensor:
     return centred / centred.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-6)
 
 
-def latents(generator: "Generator", seeds: range) -> Iterator[Tensor]:
-    """The z of ``seeds`` where the generator is and in its precision, BATCH at a time."""
+def latents(generator: "Generator", seeds: range, batch: int = BATCH) -> Iterator[Tensor]:
+    """The z of ``seeds`` where the generator is and in its precision, ``batch`` at a time."""
     parameter = next(generator.parameters())
-    for some in chunks(seeds, BATCH):
+    for some in chunks(seeds, batch):
         yield latents_from_seeds(some, generator.latent_dim).to(parameter.device, parameter.dtype)
 
 
