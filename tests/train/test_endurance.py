@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import platform
 import random
 import signal
 import socket
@@ -287,3 +288,28 @@ def test_mutated_zips_are_read_or_refused_with_a_sentence(tmp_path):
     assert refused > 5 and opened > 5
     assert {p.name for p in tmp_path.iterdir()} == {"cache", *(f"{i}.zip" for i in range(50))}
     assert not [p for p in (tmp_path / "cache").iterdir() if p.suffix not in (".npy", ".json")]
+
+
+FAULTS = """
+import resource, torch
+from train.run.hardware import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(2**22)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+fresh = faults()
+keep_memory()
+faults()
+print(fresh, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library's malloc")
+def test_the_memory_of_a_tensor_serves_the_next_one():
+    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run([sys.executable, "-c", FAULTS], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    fresh, kept = map(int, done.stdout.split())
+    assert kept < 100 < fresh

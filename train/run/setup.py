@@ -21,7 +21,7 @@ from train.release.hub import Repository
 from train.run.checkpoint import candidates, find_checkpoint, saved_config
 from train.run.compiler import check_compiler
 from train.run.growth import fill, wanted
-from train.run.hardware import training_device, use_cores, use_gpu
+from train.run.hardware import keep_memory, training_device, use_cores, use_gpu
 from train.run.inherit import UNLOADABLE, parts_of, with_parts
 from train.run.interrupt import rank
 from train.run.precision import check_precision
@@ -48,6 +48,8 @@ def set_up(config: TrainConfig) -> Trainer:
     check_precision(config, training_device())
     accelerator = make_accelerator(config)
     use_gpu(accelerator.device)
+    if accelerator.device.type == "cpu":
+        keep_memory()
     if config.compile:
         check_compiler(accelerator.device)
     if on_hub and not config.dry_run:
