@@ -96,7 +96,8 @@ def test_models_are_one_file_each_and_tell_nothing_of_this_computer(weights):
         for tensor in graph.graph.initializer:  # among millions of numbers any word of three letters occurs
             tensor.ClearField("raw_data")
         text = graph.SerializeToString()
-        assert len(text) < 40_000
+        # Names of what each node takes and gives, and no trace of the code that made it.
+        assert len(text) < 125 * (len(graph.graph.node) + len(graph.graph.initializer))
         for word in (str(ROOT), str(Path.home()), "site-packages", ".py", "BatchNorm"):
             assert word.encode() not in text
 

@@ -301,7 +301,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 fresh = faults()
-keep_memory()
+keep_memory(torch.device("cpu"))
 faults()
 print(fresh, faults())
 """
@@ -309,7 +309,7 @@ print(fresh, faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library's malloc")
 def test_the_memory_of_a_tensor_serves_the_next_one():
-    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    env = {name: value for name, value in ENV.items() if name != "LD_PRELOAD"}
     done = subprocess.run([sys.executable, "-c", FAULTS], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     fresh, kept = map(int, done.stdout.split())
     assert kept < 100 < fresh

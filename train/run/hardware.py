@@ -21,13 +21,13 @@ def use_gpu(device: torch.device) -> None:
         torch.set_float32_matmul_precision("high")
 
 
-def keep_memory() -> None:
-    """Under glibc: keep what a tensor frees for the next one, instead of giving it back to the system.
+def keep_memory(device: torch.device) -> None:
+    """On the CPU, under glibc: keep what a tensor frees for the next one, instead of giving it back to the system.
 
-    The system clears each page of fresh memory when it is first written, which on a CPU can take longer than what is
-    computed in it.
+    The system clears each page of fresh memory when it is first written, which can take longer than what is computed
+    in it.
     """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+    if device.type == "cpu" and sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, -1)  # never

@@ -48,8 +48,7 @@ def set_up(config: TrainConfig) -> Trainer:
     check_precision(config, training_device())
     accelerator = make_accelerator(config)
     use_gpu(accelerator.device)
-    if accelerator.device.type == "cpu":
-        keep_memory()
+    keep_memory(accelerator.device)
     if config.compile:
         check_compiler(accelerator.device)
     if on_hub and not config.dry_run:
