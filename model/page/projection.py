@@ -86,9 +86,9 @@ class Examples:
 
     @torch.no_grad()
     def learn(self, until: float, progress: Progress) -> None:
-        """Draw more until there are EXAMPLES or, from the second CHUNK on, until a time of ``time.monotonic``."""
+        """Draw more until there are EXAMPLES or, from the second CHUNK on, until a time of ``time.thread_time``."""
         known = len(self.z)
-        while len(self.z) < EXAMPLES and (len(self.z) < 2 * CHUNK or time.monotonic() < until):
+        while len(self.z) < EXAMPLES and (len(self.z) < 2 * CHUNK or time.thread_time() < until):
             z = latents_from_seeds(range(len(self.z), len(self.z) + CHUNK), self.generator.latent_dim)
             seen = self.see(z)
             self.z, self.real = torch.cat([self.z, z]), torch.cat([self.real, seen.real.cpu()])
@@ -137,23 +137,23 @@ def project(
     generator: Generator,
     target: Tensor,
     eye: Eye | None = None,
-    seconds: float = 6.0,
+    seconds: float = 8.0,
     progress: Progress = lambda done: None,
 ) -> Tensor:
     """The latent (latent_dim,), on the CPU, of a face like ``target`` (C, H, W) in [-1, 1].
 
     It is as long as typical latents are, and of STARTS searches of STEPS steps of Adam, the face that is most like
-    the target and looks most real. The same picture gives the same latent, but for a machine that cannot do that in
+    the target and looks most real. The same picture gives the same latent, but for a core that cannot do that in
     ``seconds``: there the search is made shorter. The first search with a generator draws EXAMPLES faces beforehand.
 
     Args:
         generator: in eval mode; its weights stay as they are.
         target: a face, cut out.
         eye: what compares faces; without one they are compared by coarse pixels alone.
-        seconds: that it may take.
+        seconds: of a core's work that it may take, however much else the machine does meanwhile.
         progress: is called with the completed fraction, 0 to 1.
     """
-    began = time.monotonic()
+    began = time.thread_time()
     examples = examples_of(generator, eye)
     missing = len(examples.z) < EXAMPLES
     examples.learn(began + LEARNING * seconds, lambda done: progress(done / 2))
@@ -162,7 +162,7 @@ def project(
     z = examples.starts(wanted).requires_grad_()
     chance = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam([z], betas=(0.9, 0.99))
-    started, step, done = time.monotonic(), 0, 0.0
+    started, step, done = time.thread_time(), 0, 0.0
     left = max(began + seconds - started, 1e-9)
     while done < 1:
         optimizer.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * done)) / 2
@@ -173,7 +173,7 @@ def project(
         step += 1
         if len(z) > 1 and done >= TOGETHER / STEPS:
             z, optimizer = _alone(z, optimizer, loss)
-        done = min(1.0, max(step / STEPS, (time.monotonic() - started) / left))
+        done = min(1.0, max(step / STEPS, (time.thread_time() - started) / left))
         progress((1 + done) / 2 if missing else done)
     with torch.no_grad():
         found = on_sphere(z)

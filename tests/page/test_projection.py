@@ -127,6 +127,17 @@ def test_time_bounds_the_search_and_what_was_learned_is_not_lost(generator, eye,
     assert torch.allclose(learned.weights, fresh.weights, atol=1e-5)
 
 
+def test_what_else_the_machine_does_meanwhile_does_not_shorten_the_search():
+    torch.manual_seed(0)
+    small = Generator(latent_dim=8, base_channels=4).eval()
+    with torch.no_grad():
+        (face,) = small(latents_from_seeds([9], 8))
+    undisturbed = project(small, face, seconds=1e9)
+    began = time.monotonic()
+    held_up = project(small, face, seconds=2.0, progress=lambda done: time.sleep(0.05))
+    assert time.monotonic() - began > 2.0 and torch.equal(held_up, undisturbed)
+
+
 @pytest.mark.parametrize("options", [{"mapping_layers": 2, "blocks": 1}, {"image_size": 32, "image_channels": 1}, {}])
 def test_any_generator_can_be_searched_with_or_without_an_eye(eye, options):
     torch.manual_seed(0)
