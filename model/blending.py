@@ -15,13 +15,7 @@ from .picking import latents
 # from different starts, and even for the same network with its channels in another order, it is 0.
 RELATED = 0.5
 STATISTICS_OF, BATCH = 256, 128  # faces, of the first seeds, and how many at once
-ADDED = (
-    "blocks",
-    "constant",
-    "mirror",
-    "fine",
-    "fine_blocks",
-)  # what a network may be given later: it begins without effect
+ADDED = ("blocks", "constant", "mirror", "fine")  # what a network may be given later: it begins without effect
 
 
 @torch.no_grad()

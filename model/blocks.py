@@ -119,12 +119,6 @@ class FineBlock(ResidualBlock):
     narrowing = 1
 
 
-class FineMirrorBlock(FineBlock):
-    """A fine block that sees half of its channels mirrored: at this side an eye has its colour and its outline."""
-
-    mirror = True
-
-
 class Detail(nn.Module):
     """What a last layer adds to a picture: (N, channels, H, W) -> (N, image_channels, 2 H, 2 W), zero at first.
 
@@ -205,17 +199,10 @@ ADDITIONS = {
     ResidualBlock: "residual blocks",
     MirrorBlock: "mirror blocks",
     FineBlock: "fine block",
-    FineMirrorBlock: "fine mirror block",
     Detail: "detail at the full side",
     DenseHead: "hidden layer before the logit",
     Constant: "constant",
 }
-
-
-def further(channels: int, blocks: int) -> nn.Sequential | None:
-    """So many fine blocks with BatchNorm, the first and every second one of which see the mirror image."""
-    kinds = [(FineMirrorBlock, FineBlock)[n % 2] for n in range(blocks)]
-    return nn.Sequential(*(kind(channels, batch_norm=True) for kind in kinds)) if kinds else None
 
 
 def with_blocks(

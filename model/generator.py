@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from .blocks import (
-    Constant,
-    DetailedConvTranspose2d,
-    FineBlock,
-    MappingNetwork,
-    MirrorBlock,
-    further,
-    with_blocks,
-)
+from .blocks import Constant, DetailedConvTranspose2d, FineBlock, MappingNetwork, MirrorBlock, with_blocks
 from .card import LIBRARY, LICENSE, TAGS, TASK
 from .drawing import check_count, check_device, chunks, eval_view
 from .errors import HUB_ERRORS, load_error
@@ -63,8 +55,6 @@ class Generator(
         constant: whether a learned constant is added at 4x4 pixels.
         mirror: whether a mirror block follows the blocks.
         fine: whether there is a block at half of ``image_size`` and the last layer has further ones beside it.
-        fine_blocks: further blocks at half of ``image_size``, the first and every second one of which see the mirror
-            image; at most 8.
 
     Raises:
         ValueError: an argument outside these ranges.
@@ -81,7 +71,6 @@ class Generator(
         constant: bool = False,
         mirror: bool = False,
         fine: bool = False,
-        fine_blocks: int = 0,
     ) -> None:
         super().__init__()
         for name, value, kind, allowed in (
@@ -98,11 +87,11 @@ class Generator(
             ("base_channels", base_channels, 1, 4096),
             ("mapping_layers", mapping_layers, 0, MAX_DEPTH),
             ("blocks", blocks, 0, MAX_DEPTH),
-            ("fine_blocks", fine_blocks, 0, MAX_DEPTH),
         ):
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name}: {value!r:.40} is not a whole number from {low} to {high}")
-        self.latent_dim, self.image_size = latent_dim, image_size
+        self.latent_dim = latent_dim
+        self.image_size = image_size
 
         self.mapping = MappingNetwork(latent_dim, mapping_layers) if mapping_layers else None
         layers: list[nn.Module] = []
@@ -124,7 +113,6 @@ class Generator(
                     constant=Constant(channels) if constant and side == 4 else None,
                     mirror=MirrorBlock(channels, batch_norm=True) if mirror and small else None,
                     fine=FineBlock(channels, batch_norm=True) if fine and not small else None,
-                    more=further(channels, 0 if small else fine_blocks),
                 )
             )
         plain = nn.ConvTranspose2d(channels, image_channels, 4, stride=2, padding=1)

@@ -107,8 +107,6 @@ class TrainConfig:
                             "one, at the sides of --g_blocks", group="Networks")
     g_fine: bool = option(False, "for fine lines: a residual block at half the side of the generator's pictures, and "
                           "further layers beside its last one", group="Networks")
-    g_fine_blocks: int = option(0, "further residual blocks at half the side of the generator's pictures, every second "
-                                "one seeing the mirrored place", group="Networks", low=0, high=8)
     d_channels: int = option(64, "discriminator width: channels of its first layer", group="Networks", low=1, high=4096)
     d_kernel_size: int = option(3, "side of the discriminator's kernels", group="Networks", choices=(3, 4))
     d_norm: str = option("none", "normalisation in the discriminator", group="Networks",

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model import Discriminator, Generator, latents_from_seeds, truncate
-from model.blocks import ADDITIONS, FineMirrorBlock, MirrorBlock, ResidualBlock
+from model.blocks import ADDITIONS, MirrorBlock, ResidualBlock
 from model.picking import shading
 from train.config import TrainConfig
 from train.errors import UserError
@@ -28,7 +28,7 @@ from train.run.setup import build_networks, load_networks
 from train.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
-GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "g_mirror": True, "g_fine": True, "g_fine_blocks": 2}
+GROWN = {"mapping_layers": 2, "g_blocks": 1, "g_constant": True, "g_mirror": True, "g_fine": True}
 GROWN |= {"d_blocks": 2, "d_mirror": True, "d_hidden": 16}
 
 
@@ -46,8 +46,7 @@ def shaken(network: nn.Module) -> nn.Module:
 def mapped() -> Generator:
     """A small generator in eval mode with a mapping and blocks that have left zero, and with a centre of w."""
     torch.manual_seed(0)
-    parts = {"mapping_layers": 2, "blocks": 1, "constant": True, "mirror": True, "fine": True, "fine_blocks": 2}
-    G = shaken(Generator(16, 4, 32, **parts)).eval()
+    G = shaken(Generator(16, 4, 32, mapping_layers=2, blocks=1, constant=True, mirror=True, fine=True)).eval()
     G.find_centre()
     return G
 
@@ -68,9 +67,8 @@ def test_networks_grown_from_plain_ones_begin_with_what_those_do(init, tmp_path)
     start = load_networks(str(tmp_path), G, D)
     assert start.endswith(
         "; added, and without effect at first: mapping (generator), residual blocks (generator), "
-        "constant (generator), mirror blocks (generator), fine block (generator), fine mirror block (generator), "
-        "detail at the full side (generator), residual blocks (discriminator), mirror blocks (discriminator), "
-        "hidden layer before the logit (discriminator)"
+        "constant (generator), mirror blocks (generator), fine block (generator), detail at the full side (generator), "
+        "residual blocks (discriminator), mirror blocks (discriminator), hidden layer before the logit (discriminator)"
     )
     z = latents_from_seeds(range(8), 128)
     images = plain_G.eval()(z)
@@ -159,7 +157,7 @@ def test_what_no_option_names_is_as_the_networks_have_it(tmp_path):
     small = {"resolution": 32, "g_channels": 4, "d_channels": 4, "latent_dim": 8}
     grown = with_parts(config(**small, g_blocks=3, d_norm="none"), known)
     assert {name: getattr(grown, name) for name in PARTS} == {
-        "mapping_layers": 1, "g_blocks": 3, "g_constant": False, "g_mirror": True, "g_fine": False, "g_fine_blocks": 0,
+        "mapping_layers": 1, "g_blocks": 3, "g_constant": False, "g_mirror": True, "g_fine": False,
         "d_blocks": 2, "d_mirror": True, "d_hidden": 8,
     }  # fmt: skip
     G, D = build_networks(grown)
@@ -168,9 +166,8 @@ def test_what_no_option_names_is_as_the_networks_have_it(tmp_path):
     assert spectral.g_mirror and not (spectral.d_blocks or spectral.d_mirror or spectral.d_hidden)
     assert parts_of(str(tmp_path / "nothing")) == {}
     (tmp_path / "discriminator.safetensors").write_bytes(b"cut")
-    assert parts_of(str(tmp_path)) == {
-        "mapping_layers": 1, "g_blocks": 1, "g_constant": False, "g_mirror": True, "g_fine": False, "g_fine_blocks": 0,
-    }  # fmt: skip
+    parts = {"mapping_layers": 1, "g_blocks": 1, "g_constant": False, "g_mirror": True, "g_fine": False}
+    assert parts_of(str(tmp_path)) == parts
 
 
 def test_a_generator_of_another_z_is_refused(tmp_path):
@@ -303,7 +300,7 @@ def test_options_that_cannot_be_and_checkpoints_of_before():
     assert any("--d_norm" in problem for problem in config(d_norm="spectral", d_hidden=8).problems())
     with pytest.raises(ValueError, match="spectral"):
         Discriminator(norm="spectral", blocks=1)
-    for arguments in ({"blocks": 9}, {"mapping_layers": -1}, {"blocks": 1.0}, {"fine_blocks": 9}):
+    for arguments in ({"blocks": 9}, {"mapping_layers": -1}, {"blocks": 1.0}):
         with pytest.raises(ValueError, match=next(iter(arguments))):
             Generator(**arguments)
     for arguments in ({"blocks": 9}, {"hidden": -1}):
@@ -328,7 +325,7 @@ def test_a_mirror_block_sees_what_is_at_the_mirrored_place_and_turns_with_its_pi
     torch.manual_seed(0)
     x, other = torch.randn(2, 1, 8, 8, 8)
     other[:, :, :, :7] = x[:, :, :, :7]  # they differ in the last column alone
-    for kind in (ResidualBlock, MirrorBlock, FineMirrorBlock):
+    for kind in (ResidualBlock, MirrorBlock):
         block = shaken(kind(8, batch_norm=False))
         seen = (block(x) - block(other)).abs().amax((0, 1, 2)) > 1e-6
-        assert seen.tolist() == [kind.mirror] * 2 + [False] * 4 + [True] * 2
+        assert seen.tolist() == [kind is MirrorBlock] * 2 + [False] * 4 + [True] * 2

@@ -211,19 +211,7 @@ def test_fine_tuning_starts_from_the_given_networks(finished, options, tmp_path)
 
 
 def test_fine_tuning_of_grown_networks_asks_for_no_option_of_them_nor_does_going_on(options, tmp_path):
-    grown = [
-        "--mapping_layers",
-        "1",
-        "--g_blocks",
-        "1",
-        "--g_mirror",
-        "--g_fine",
-        "--g_fine_blocks",
-        "1",
-        "--d_mirror",
-        "--d_hidden",
-        "4",
-    ]
+    grown = ["--mapping_layers", "1", "--g_blocks", "1", "--g_mirror", "--g_fine", "--d_mirror", "--d_hidden", "4"]
     first = run(*options, *grown, "--output_dir", tmp_path / "first", "--max_train_kimg", "0.008")
     assert first.returncode == 0, first.stderr
     again = [*options, "--init_from", tmp_path / "first" / "weights", "--output_dir", tmp_path / "second"]

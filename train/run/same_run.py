@@ -7,7 +7,6 @@ from train.errors import UserError
 
 # Older checkpoints do not name these.
 ADDED = {"mapping_layers": 0, "g_blocks": 0, "g_constant": False, "g_mirror": False, "g_fine": False}
-ADDED |= {"g_fine_blocks": 0}
 ADDED |= {"d_blocks": 0, "d_mirror": False, "d_hidden": 0, "d_features": None}
 FIXED = ("resolution", "latent_dim", "g_channels", "d_channels", "d_kernel_size", "d_norm", "minibatch_std", "loss")
 FIXED += tuple(ADDED)

@@ -147,7 +147,6 @@ def build_networks(config: TrainConfig) -> tuple[Generator, Discriminator]:
         constant=config.g_constant,
         mirror=config.g_mirror,
         fine=config.g_fine,
-        fine_blocks=config.g_fine_blocks,
     )
     D = Discriminator(
         config.d_channels,
@@ -190,7 +189,7 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
     except ValueError as error:
         shape = getattr(found, "_hub_mixin_config", {})
         names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
-        names |= {"mapping_layers": "mapping_layers", "blocks": "g_blocks", "fine_blocks": "g_fine_blocks"}
+        names |= {"mapping_layers": "mapping_layers", "blocks": "g_blocks"}
         words = [f"--{option} {shape[key]}" for key, option in names.items() if key in shape]
         words += [f"--g_{name}" for name in ("constant", "mirror", "fine") if shape.get(name)]
         remedy = "give " + " ".join(words)
