@@ -9,7 +9,7 @@ from ..sampling import interpolate, latents_from_seeds
 from .explore import GRID, latent_to_code, latents_around
 from .models import LoadedModel
 
-SEEDS = (27, 35, 62, 11, 12, 42, 53, 25, 8, 51, 61, 49)
+SEEDS = (27, 35, 62, 11, 42, 53, 23, 7, 8, 51, 61, 55)
 STEPS = 4  # frames from a face to its neighbour
 MIDDLE, CELL = GRID * GRID // 2, 2  # of the map around it: the face, and one that is still the same person
 REST, STEP = 1500, 110  # milliseconds that a face stays itself, and that a frame on the way stays
