@@ -116,7 +116,7 @@ def interrupt(arguments: list[str], folder: Path, signum: signal.Signals) -> int
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_interrupted_and_resumed_equals_undisturbed(finished, options, tmp_path, signum):
-    for attempt in range(5):  # a run of a second may be over before the signal reaches it
+    for attempt in range(10):  # a run of a second may be over before the signal reaches it
         folder = tmp_path / str(attempt)
         if status := interrupt(options, folder, signum):
             break
