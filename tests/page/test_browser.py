@@ -602,7 +602,7 @@ def test_a_number_that_is_refused_does_not_stand_in_the_address_however_fast_it_
         visit.field.fill("")
         visit.field.press_sequentially("42949672961", delay=delay)
         expect(visit.tab.get_by_test_id("toast-body").last).to_be_visible()
-        visit.tab.wait_for_timeout(1500)
+        visit.settle()
         assert "4294967296" not in visit.tab.url
         shown = int(re.search(r"/seed-(\d+)", visit.tab.locator("#picture img").get_attribute("src")).group(1))
         assert parse_qs(urlsplit(visit.tab.url).query)["seed"] == [str(shown)]
@@ -726,7 +726,7 @@ def test_a_face_of_the_list_that_is_chosen_again_is_not_listed_twice(browser, se
         expect(faces).to_have_count(2)
         visit.tab.locator("#lately a").last.click()
         visit.expect_seed(generator, FIRST_FACE)
-        visit.tab.wait_for_timeout(1500)
+        visit.settle()
         expect(faces).to_have_count(2)
 
 
@@ -760,7 +760,7 @@ def test_a_download_whose_file_is_no_longer_kept_says_so_and_what_is_drawn_again
         visit.faults.clear()  # the browser's own lines on those
         field = visit.tab.get_by_role("tabpanel").get_by_role("textbox").first
         field.press("Enter")
-        visit.tab.wait_for_timeout(1500)
+        visit.settle()
         assert visit.download(names[0])[1]
 
 
