@@ -23,7 +23,8 @@ class MappingNetwork(nn.Module):
     The direction of z says which face, its length how far from the typical one: a z that is scaled down is truncated
     in w, towards ``centre``, the w of a typical face, which z = 0 draws. Karras et al. go there in a straight line;
     typical w lie near a sphere, nothing was trained inside it, and so :func:`turned` stays on it. While there is no
-    centre, as in training, the length of z is that of w; the perceptron begins with zero, and then w = z.
+    centre, as in a first training, the length of z is that of w; the perceptron begins with zero, and then w = z.
+    Training that starts from weights with a centre keeps it, so that what is trained is what is drawn.
 
     Args:
         latent_dim: length of z and of w; hidden layers are four times as wide.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,19 +46,31 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def faces_cache(tmp_path_factory) -> Path:
-    """Where the real faces are decoded to, once for all tests, in whichever process they run."""
+def shared(tmp_path_factory, name: str) -> Path:
+    """A folder for all tests, in whichever process they run."""
     folder = tmp_path_factory.getbasetemp()
-    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "faces-cache"
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / name
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture(scope="session")
+def faces_cache(tmp_path_factory) -> Path:
+    """Where the real faces are decoded to, once for all tests."""
+    return shared(tmp_path_factory, "faces-cache")
+
+
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> Path:
     """The weights of this repository with their ONNX files, by the command that users type; copy it to change it."""
-    folder = tmp_path_factory.mktemp("exported") / "weights"
+    folder = shared(tmp_path_factory, "exported") / "weights"
+    with FileLock(folder.with_name("lock")):
+        if not folder.exists():
+            export(tmp_path_factory.mktemp("export") / "weights").rename(folder)
+    return folder
+
+
+def export(folder: Path) -> Path:
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copy(ROOT / "weights" / name, folder)

@@ -1,5 +1,6 @@
 """What a DCGAN can be given: a mapping to w, residual blocks, a hidden layer before the logit; and growing into it."""
 
+import copy
 import importlib.util
 import sys
 from functools import partial
@@ -241,7 +242,7 @@ def test_the_centre_can_be_the_face_of_a_seed(mapped):
 
 
 @torch.no_grad()
-def test_the_centre_is_a_face_like_the_average_and_training_goes_on_without():
+def test_the_centre_is_a_face_like_the_average_and_a_first_training_goes_on_without():
     torch.manual_seed(0)
     G = shaken(Generator(8, 2, 32, mapping_layers=1))
     ema = EMA(G, halflife_kimg=1.0)
@@ -255,6 +256,22 @@ def test_the_centre_is_a_face_like_the_average_and_training_goes_on_without():
     assert not model.mapping.centre.any()
     z = torch.randn(4, 8)
     assert torch.allclose(G.mapping(3 * z), 3 * G.mapping(z), atol=1e-5)  # as long as z
+
+
+@torch.no_grad()
+def test_training_from_weights_with_a_centre_keeps_it_and_draws_what_is_trained(mapped, tmp_path):
+    mapped.find_centre(seed=5)
+    mapped.save_pretrained(tmp_path)
+    G, z = shaken(copy.deepcopy(mapped)), torch.randn(8, 16)
+    load_networks(str(tmp_path), G, Discriminator(4, 32))
+    assert torch.equal(G.mapping.centre, mapped.mapping.centre) and G.mapping.centre.any()
+    ema = EMA(G, halflife_kimg=0.0)
+    for parameter in G.mapping.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    ema.update(G, 64, 64)
+    ema.calibrate(16)
+    assert torch.equal(ema.model.mapping.centre, G.mapping.centre)
+    assert torch.equal(ema.model.mapping(z), G.mapping(z))
 
 
 def test_the_centre_of_w_is_saved_and_loaded(mapped, tmp_path):

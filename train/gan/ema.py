@@ -30,7 +30,8 @@ class EMA:
             average.copy_(buffer)
 
     def calibrate(self, latent_dim: int, batches: int = 16, batch_size: int = 128) -> None:
-        """Measure the BatchNorm statistics anew for the averaged weights, from fixed latents, and find the centre of w.
+        """Measure the BatchNorm statistics anew for the averaged weights, from fixed latents, and, where there is
+        none, find the centre of w.
 
         The copied ones belong to the last weights, not to their average (Izmailov et al. 2018, arXiv:1803.05407).
         Call it before the average draws; the next ``update`` copies again.
@@ -39,10 +40,8 @@ class EMA:
         device = next(self.model.parameters()).device
         latents = [torch.randn(batch_size, latent_dim, generator=generator) for _ in range(batches)]
         mapping = getattr(self.model, "mapping", None)
-        if mapping:
-            mapping.centre.zero_()  # in training there is none
         update_bn(latents, self.model, device)
-        if mapping:
+        if mapping and not mapping.centre.any():  # one that training knows stays, and with it every face
             self.model.find_centre()
 
     def state_dict(self) -> dict:

@@ -184,8 +184,6 @@ def load_networks(source: str, G: Generator, D: Discriminator) -> str:
         if found.latent_dim != G.latent_dim:
             raise ValueError
         added = [f"{part} (generator)" for part in fill(G, found.state_dict(), wider=True)]
-        if G.mapping:
-            G.mapping.centre.zero_()  # it is chosen when the training's weights are
     except ValueError as error:
         shape = getattr(found, "_hub_mixin_config", {})
         names = {"latent_dim": "latent_dim", "base_channels": "g_channels", "image_size": "resolution"}
