@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import run
 from hub_server import Hub
 from page import Page
 from PIL import Image
@@ -81,9 +82,8 @@ def test_training_runs_as_written(clone):
     assert install == ".venv/bin/pip install -r train/requirements.txt"
     assert "70 pictures" in shell(f"{train} --dry_run", clone)
     elsewhere = {"--num_processes", "--nproc_per_node"}  # of accelerate launch and torchrun
-    text = shell(".venv/bin/python train/train.py --help; .venv/bin/python -m train.publish --help", clone)
-    text += shell(".venv/bin/python -m train.evaluate --help", clone)
-    text += shell("for command in draw film find name; do .venv/bin/python -m model $command --help; done", clone)
+    text = "".join(run("--help", command=f"train.{name}").stdout for name in ("train", "publish", "evaluate"))
+    text += "".join(run(name, "--help", command="model.cli").stdout for name in ("draw", "film", "find", "name"))
     ours = README.replace(block("bash", "#SBATCH"), "")  # a script for another program
     assert [flag for flag in re.findall(r"--\w+", ours) if flag not in text and flag not in elsewhere] == []
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,35 +98,35 @@ def test_metrics_are_whole_and_finite(finished):
     assert lines[-1]["lr"] < lines[0]["lr"]
 
 
-def interrupt(arguments: list[str], folder: Path, signum: signal.Signals) -> int:
-    """Launch a run into a folder, interrupt it after its first line of metrics; the exit status of the launcher."""
+def interrupt(arguments: list[str], folder: Path, signum: signal.Signals) -> tuple[int, str]:
+    """Launch a run into a folder, interrupt it as it begins to train; the exit status of the launcher, and the log."""
     folder.mkdir()
     log = (folder / "log").open("w+")
     command = [*LAUNCH, str(ROOT / "train" / "train.py"), *arguments, "--output_dir", str(folder)]
     launcher = subprocess.Popen(command, env=ENV, stdout=log, stderr=log, start_new_session=True)
     deadline = time.time() + 120
-    while not (folder / "metrics.jsonl").is_file() or not (folder / "metrics.jsonl").read_text():
+    while not (folder / "fakes_init.png").is_file():
         assert time.time() < deadline and launcher.poll() is None
         time.sleep(0.01)
     if signum == signal.SIGINT:
         os.killpg(launcher.pid, signum)  # as a terminal does
     else:
         launcher.send_signal(signum)  # the launcher alone, as a scheduler may: its child must notice
-    return launcher.wait(60)
+    status = launcher.wait(60)
+    while not re.search("^(done: |interrupted )|: interrupted ", (folder / "log").read_text(), re.MULTILINE):
+        assert time.time() < deadline, (folder / "log").read_text()
+        time.sleep(0.1)
+    return status, (folder / "log").read_text()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_interrupted_and_resumed_equals_undisturbed(finished, options, tmp_path, signum):
-    for attempt in range(10):  # a run of a second may be over before the signal reaches it
+    for attempt in range(10):  # a run of a second may be over before the signal reaches it, or not begun
         folder = tmp_path / str(attempt)
-        if status := interrupt(options, folder, signum):
+        status, log = interrupt(options, folder, signum)
+        if "interrupted at" in log:
             break
-    assert status != 0
-    deadline = time.time() + 60
-    while "interrupted at" not in (folder / "log").read_text():
-        assert time.time() < deadline, (folder / "log").read_text()
-        time.sleep(0.1)
-    log = (folder / "log").read_text()
+    assert status != 0 and "interrupted at" in log
     assert ("Traceback" in log) == (signum == signal.SIGINT)  # the launcher's own, as --help says
     assert not (folder / "weights" / "samples.png").exists()  # it did stop early
     assert (folder / "weights" / "model.safetensors").exists()
