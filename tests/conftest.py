@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# Not ignored, as under nohup and behind "&" of a script: tests send these, and what ignores them trains on for hours.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SLOW = (
     *("page/test_browser", "train/test_train", "page/test_gate", "page/test_app", "page/test_addresses"),
