@@ -113,10 +113,10 @@ def interrupt(arguments: list[str], folder: Path, signum: signal.Signals) -> tup
     else:
         launcher.send_signal(signum)  # the launcher alone, as a scheduler may: its child must notice
     status = launcher.wait(60)
-    while not re.search("^(done: |interrupted )|: interrupted ", (folder / "log").read_text(), re.MULTILINE):
-        assert time.time() < deadline, (folder / "log").read_text()
+    while not re.search("^(done: |interrupted )|: interrupted ", said := (folder / "log").read_text(), re.MULTILINE):
+        assert time.time() < deadline, said
         time.sleep(0.1)
-    return status, (folder / "log").read_text()
+    return status, said
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -39,8 +39,8 @@ class EMA:
         generator = torch.Generator().manual_seed(0)
         device = next(self.model.parameters()).device
         latents = [torch.randn(batch_size, latent_dim, generator=generator) for _ in range(batches)]
-        mapping = getattr(self.model, "mapping", None)
         update_bn(latents, self.model, device)
+        mapping = getattr(self.model, "mapping", None)
         if mapping and not mapping.centre.any():  # one that training knows stays, and with it every face
             self.model.find_centre()
 
