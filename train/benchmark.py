@@ -7,7 +7,8 @@
 The loops take turns in one process, with the same networks, loss, gradient penalty and batch size:
 
 ours   train.py's own loop: its data, augmentation, precision, moving average and logging.
-library  ours without train/matmuls.py, on a CPU alone: every convolution is the library's.
+library  ours without train/gan/matmuls.py, on a CPU alone: every convolution is the library's.
+float32  ours in full precision, where its own is bf16.
 plain  written as PyTorch's DCGAN example is: picture files, DataLoader workers, torchvision transforms per image,
        float32, the losses read by .item() in every step; no augmentation, no moving average.
 bound  forward, backward and optimizer steps on one batch of random numbers in ours' precision and memory format: no
@@ -39,6 +40,7 @@ from train.data.batches import Batches
 from train.data.choice import is_image
 from train.errors import UserError, run
 from train.gan.matmuls import use_matmuls
+from train.run.precision import full_precision
 from train.run.record import device_name
 from train.run.reference_loops import HALVES, Cold, bound, plain
 from train.run.setup import set_up
@@ -107,6 +109,12 @@ def library_step(trainer: Trainer, batches: Batches) -> None:
         use_matmuls(network)
 
 
+def float32_step(trainer: Trainer, batches: Batches) -> None:
+    """The same in full precision."""
+    with full_precision(trainer.G), full_precision(trainer.D):
+        our_step(trainer, batches)
+
+
 def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: int, cold: Path | None) -> None:
     """Time the loops in turns and print the table."""
     config, device, precision = trainer.config, trainer.accelerator.device, trainer.accelerator.mixed_precision
@@ -117,6 +125,8 @@ def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: in
     calls = {"ours": partial(our_step, trainer, trainer.batches)}
     if device.type == "cpu" and not config.compile:
         calls["library"] = partial(library_step, trainer, trainer.batches)
+    if precision == "bf16" and not config.compile:  # fp16 also scales its gradients
+        calls["float32"] = partial(float32_step, trainer, trainer.batches)
     calls |= {name: loop.__next__ for name, loop in loops.items()}
     if cold:
         os.sync()  # what is not on the disk yet cannot be forgotten
@@ -134,7 +144,13 @@ def compare(trainer: Trainer, folder: Path, steps: int, rounds: int, workers: in
             times[name].append(seconds(call, steps, device))
             read = bytes_read() - before if cold else 0  # cold comes last
     ours = f"{precision}, compiled" if config.compile else precision
-    detail = {"ours": ours, "library": precision, "plain": f"float32, {workers} workers", "bound": precision}
+    detail = {
+        "ours": ours,
+        "library": ours,
+        "float32": "no",
+        "plain": f"float32, {workers} workers",
+        "bound": precision,
+    }
     detail["cold"] = f"{ours}, {read / steps / 1000:.0f} kB from the disk a step"
     place = "GPU's memory" if trainer.batches.on_device else "host's memory or disk"
     print(f"\n{device_name(device)}, precision {precision}, data in the {place}")
@@ -154,7 +170,9 @@ def report(times: dict[str, list[float]], detail: dict[str, str], steps: int, ba
     print(f"\nours is {step['plain'] / step['ours']:.2f} times as fast as plain and reaches "
           f"{step['bound'] / step['ours']:.2f} of the bound")  # fmt: skip
     if "library" in step:
-        print(f"small convolutions as matrix products make it {step['library'] / step['ours']:.3f} times as fast")
+        print(f"convolutions as matrix products make it {step['library'] / step['ours']:.3f} times as fast")
+    if "float32" in step:
+        print(f"half precision makes it {step['float32'] / step['ours']:.2f} times as fast")
     if "cold" in step:
         print(f"from the disk it runs at {step['ours'] / step['cold']:.3f} of that speed")
 

@@ -186,13 +186,15 @@ class TrainConfig:
 
     @property
     def precision(self) -> str:
-        """Mixed precision as Accelerate names it: bf16 where the GPU, or the CPU's matrix units, can do it fast."""
+        """Mixed precision as Accelerate names it: bf16 where the GPU or the CPU has instructions for it."""
         if self.mixed_precision != "auto":
             return self.mixed_precision
         if torch.cuda.is_available():
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+        if torch.accelerator.is_available():  # Apple's
+            return "no"
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bf16" if capabilities.get("amx_bf16") else "no"
+        return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "no"
 
     def schedule(self, seen: int) -> float:
         """The part of the learning rates that applies after ``seen`` images."""

@@ -6,12 +6,11 @@ import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -28,6 +27,7 @@ from ..memory import MODEL, Face, face_png
 from ..sampling import latents_from_seeds
 from .looks import shown
 from .perception import Eye
+from .workers import Progress, draw_all, ignore
 
 MAX_BYTES = 64 * 2**20  # of a public model's weights
 GUESTS = 3  # public models that are kept, in memory and on the disk
@@ -36,26 +36,6 @@ FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried a
 REMEMBERED = 256  # faces of a model, about 8 kB each
 FITTED = 10_000  # measured faces from which others are estimated, in half a second
 LARGE_REMEMBERED = 32  # enlarged ones, up to 0.4 MB each
-
-T = TypeVar("T")
-U = TypeVar("U")
-Progress = Callable[[float], object]  # is told how much of the work is done, 0 to 1
-
-
-def ignore(done: float) -> None:
-    """For whoever watches no progress."""
-
-
-# Faces are drawn and animations encoded by as many threads as PyTorch would take for one face. Requests that each
-# brought all of these would wait for one another on the same cores, and a thread keeps memory once it has encoded.
-WORKERS = ThreadPoolExecutor(torch.get_num_threads(), "worker", torch.set_num_threads, (1,))
-
-# Whether somebody still waits for what is being drawn; whoever draws for others sets it.
-wanted: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
-
-
-class Unwanted(Exception):
-    """Nobody waits any more for what was being drawn, and others wait for their turn."""
 
 
 class LoadedModel:
@@ -109,13 +89,16 @@ class LoadedModel:
         # quarter of the time or less and makes as small a file.
         return face_png(image, Face(**facts, model=self.name, revision=self.revision), compress_type=zlib.Z_RLE)
 
-    def draw(self, z: Tensor, truncation: float, look: str = "none", progress: Progress = ignore) -> list[Image]:
+    def draw(
+        self, z: Tensor, truncation: float, look: str = "none", progress: Progress = ignore, batch_size: int = 1
+    ) -> list[Image]:
         """The faces of latents (N, latent_dim), as ``Generator.generate`` draws them and ``look`` enlarges them."""
 
-        def face(row: Tensor) -> Image:
-            return shown(self.generator.generate(z=row[None], truncation=truncation)[0], look)
+        def faces(some: Tensor) -> list[Image]:
+            drawn = self.generator.generate(z=some, truncation=truncation, batch_size=batch_size)
+            return [shown(face, look) for face in drawn]
 
-        return draw_all(face, z, progress)
+        return list(chain.from_iterable(draw_all(faces, torch.split(z, batch_size), progress)))
 
     def pngs(self, faces: Sequence[tuple[int, float]], look: str = "none", progress: Progress = ignore) -> list[bytes]:
         """The faces of pairs of a seed and a truncation, enlarged as ``look`` says."""
@@ -125,38 +108,6 @@ class LoadedModel:
     def _draw_png(self, seed: int, truncation: float, look: str) -> bytes:
         face = self.generator.generate([seed], truncation=truncation)[0]
         return self.png(shown(face, look), seed=seed, truncation=truncation)
-
-
-def while_wanted(items: Iterable[T]) -> Iterator[T]:
-    """``items`` one after the other, for as long as what is being drawn is ``wanted``.
-
-    Raises:
-        Unwanted: nobody waits for it any more.
-    """
-    still = wanted.get()  # now: the items may be taken in another thread
-
-    def take() -> Iterator[T]:
-        for item in items:
-            if not still():
-                raise Unwanted
-            yield item
-
-    return take()
-
-
-def draw_all(draw: Callable[[T], U], each: Sequence[T] | Tensor, progress: Progress = ignore) -> list[U]:
-    """``draw`` of each, by WORKERS, while it is wanted."""
-    still, drawn = wanted.get(), []
-
-    def draw_if_wanted(one: T) -> U:
-        if not still():
-            raise Unwanted
-        return draw(one)
-
-    for done in WORKERS.map(draw_if_wanted, each):
-        drawn.append(done)
-        progress(len(drawn) / len(each))
-    return drawn
 
 
 class ModelStore:

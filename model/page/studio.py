@@ -16,12 +16,14 @@ from .cache import FileCache
 from .checks import Refusal, choice, creativity, must_be, seed_number, switch, whole_number
 from .explore import code_to_latent, latent_to_code, latents_around
 from .looks import Enlargement, look_of, suffix
-from .models import WORKERS, ModelStore, Progress, Unwanted, ignore, wanted, while_wanted
+from .models import ModelStore
 from .projection import SEARCHER, project
 from .uploads import face_in
 from .walks import keys_of, latent_of, move, seed_or_none, walk
+from .workers import WORKERS, Progress, Unwanted, ignore, wanted, while_wanted
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
+FRAMES_AT_ONCE = 8  # of a film: half the time of one by one, and a pixel may differ by 1 of 255
 MAX_SHARP = 192  # frames of a film that are redrawn, 40 ms each
 PICKED_OF, MAX_AVERAGES = 8, 8  # seeds of which one is picked, and models whose average face is kept
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
@@ -35,7 +37,7 @@ class Studio:
     """Draws with the models of ``models`` into ``files``.
 
     Every method raises :class:`checks.Refusal` for a value or a full disk, :class:`hub.LoadError` for a model and
-    :class:`models.Unwanted` where nobody waits for it any more.
+    :class:`workers.Unwanted` where nobody waits for it any more.
     """
 
     def __init__(self, models: ModelStore, files: FileCache) -> None:
@@ -152,7 +154,7 @@ class Studio:
         if look != "none" and len(way) > MAX_SHARP:
             raise Refusal(f"A sharp film may have {MAX_SHARP} frames, not {len(way)}; choose fewer frames or faces.")
         strip = drawn.draw(interpolate(z, WAY_FRAMES - 1)[:: len(keys) - 1], truncation, look)
-        pictures = drawn.draw(way, truncation, look, progress)
+        pictures = drawn.draw(way, truncation, look, progress, FRAMES_AT_ONCE)
         video = WORKERS.submit(to_mp4, while_wanted(pictures), fps=FRAMES_PER_SECOND)
         animation = WORKERS.submit(to_gif, while_wanted(pictures), fps=FRAMES_PER_SECOND)
         name = "-".join(["faces", *(key if key.isdecimal() else "z" for key in keys), *["sharp"][: look != "none"]])

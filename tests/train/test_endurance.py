@@ -215,10 +215,11 @@ def test_samples_that_look_alike_are_told_once(options, tmp_path):
 
 def test_the_benchmark_compares_the_loops(options):
     arguments = [*options[:4], "--resolution", "32", "--train_batch_size", "8", "--steps", "1", "--rounds", "1"]
+    arguments += ["--mixed_precision", "bf16"]
     result = train(*arguments, "--workers", "1", "--cold", command="train.benchmark")
     assert result.returncode == 0, result.stderr
     rows = {line.split()[0]: float(line.split()[1]) for line in result.stdout.splitlines() if line.count(".") == 3}
-    loops = {"ours", "plain", "bound", "cold"} | ({"library"} if not torch.cuda.is_available() else set())
+    loops = {"ours", "float32", "plain", "bound", "cold"} | ({"library"} if not torch.cuda.is_available() else set())
     assert rows.keys() == loops and min(rows.values()) > 0
     ratio = float(result.stdout.split("ours is ")[1].split()[0])
     assert ratio == pytest.approx(rows["plain"] / rows["ours"], abs=0.02)

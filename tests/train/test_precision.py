@@ -60,9 +60,10 @@ def weights(network: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
-def test_fp16_learns_what_float32_does_and_its_penalties_are_float32(new_trainer):
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+def test_half_precision_learns_what_float32_does_and_fp16s_penalties_are_float32(new_trainer, half):
     losses, changed = {}, {}
-    for precision in ("no", "fp16"):
+    for precision in ("no", half):
         trainer = new_trainer(precision)
         trainer.start(None)
         types, before = seen_types(trainer), weights(trainer.D)
@@ -70,12 +71,13 @@ def test_fp16_learns_what_float32_does_and_its_penalties_are_float32(new_trainer
         lines = [json.loads(line) for line in (trainer.folder / "metrics.jsonl").open()]
         losses[precision] = [[line[name] for name in ("loss_d", "loss_g", "penalty")] for line in lines]
         changed[precision] = weights(trainer.D) - before
-        half, full = torch.float16 if precision == "fp16" else torch.float32, torch.float32
+        low = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+        exact = torch.float32 if precision == "fp16" else low
         # Each step: D on real and drawn images for its own loss, then on both for the generator's.
-        assert types == 4 * [full, full, half, half, half, half, half, half]
-    assert np.allclose(losses["fp16"], losses["no"], rtol=0.02) and np.array(losses["no"]).all()
-    cosine = torch.cosine_similarity(changed["fp16"], changed["no"], dim=0)
-    assert cosine > 0.9 and changed["fp16"].isfinite().all()
+        assert types == 4 * [exact, exact, low, low, low, low, low, low]
+    assert np.allclose(losses[half], losses["no"], rtol=0.02) and np.array(losses["no"]).all()
+    cosine = torch.cosine_similarity(changed[half], changed["no"], dim=0)
+    assert cosine > 0.9 and changed[half].isfinite().all()
 
 
 def test_an_overflow_of_one_network_leaves_the_others_scale_and_step(new_trainer):
@@ -134,12 +136,32 @@ def test_a_run_may_go_on_in_another_precision(new_trainer, before, after):
         ("cpu", {"mixed_precision": "fp16"}, "--mixed_precision: fp16 needs a CUDA GPU, and this is a CPU"),
         ("mps", {"mixed_precision": "fp16"}, "--mixed_precision: fp16 needs a CUDA GPU, and this is an Apple GPU"),
         ("mps", {"mixed_precision": "bf16"}, "--mixed_precision: an Apple GPU trains in float32"),
-        ("mps", {"compile": True}, "--compile: compiled networks do not train on an Apple GPU"),
+        (
+            "mps",
+            {"compile": True, "mixed_precision": "no"},
+            "--compile: compiled networks do not train on an Apple GPU",
+        ),
     ],
 )
 def test_what_a_device_cannot_do_is_refused(device, options, words):
     with pytest.raises(UserError, match=words):
         check_precision(TrainConfig(train_data_dir="x", **options), torch.device(device))
+
+
+@pytest.mark.parametrize("capabilities, precision", [
+    ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, "no"),
+    ({"avx512_bf16": True, "amx_bf16": False}, "bf16"),
+    ({"amx_bf16": True}, "bf16"),
+    ({}, "no"),
+])  # fmt: skip
+def test_auto_is_bf16_on_a_cpu_with_instructions_for_it(monkeypatch, capabilities, precision):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert TrainConfig(train_data_dir="x").precision == precision
+    assert TrainConfig(train_data_dir="x", mixed_precision="no").precision == "no"
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    assert TrainConfig(train_data_dir="x").precision == "no"  # an Apple GPU in a machine with such a CPU
 
 
 def test_what_a_device_can_do_is_not():

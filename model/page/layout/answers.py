@@ -13,7 +13,7 @@ from ...hub import LoadError
 from ..audience import Audience
 from ..checks import Refusal
 from ..gate import BROKEN
-from ..models import Unwanted, wanted
+from ..workers import Unwanted, wanted
 
 AUDIENCE = Audience()
 
