@@ -26,7 +26,7 @@ from .asked import KINDS, Picture, read_picture
 from .cache import FileCache
 from .calls import BadRequest
 from .checks import Refusal
-from .models import LoadedModel, ModelStore
+from .models import FRAMES_AT_ONCE, LoadedModel, ModelStore
 from .share import help_page, share_page
 from .studio import FRAMES_PER_SECOND, STRIP
 from .work import Allowance, Busy, Line, client_of
@@ -58,13 +58,16 @@ def tag(picture: Picture, model: LoadedModel) -> str:
 def draw(picture: Picture, model: LoadedModel) -> bytes:
     """The file of a picture."""
     z = picture.latents(model.generator.latent_dim)
-    scales = [picture.truncation] * len(z) if picture.kind != "strip" else STRIP
-    rows = z if picture.kind != "strip" else z.expand(len(STRIP), -1)
-    faces = (model.generator.generate(z=row[None], truncation=scale)[0] for row, scale in zip(rows, scales))
+    generate = model.generator.generate
     if picture.kind == "film":
+        faces = generate(z=z, truncation=picture.truncation, batch_size=FRAMES_AT_ONCE)
         frames = (enlarge(face.convert("RGB"), picture.size, picture.style) for face in faces)
         to_film: Callable[..., bytes] = {"gif": to_gif, "mp4": to_mp4, "webp": to_webp}[picture.format]
         return to_film(frames, size=picture.size, fps=FRAMES_PER_SECOND)
+    if picture.kind == "strip":
+        faces = [generate(z=z, truncation=scale)[0] for scale in STRIP]
+    else:
+        faces = generate(z=z, truncation=picture.truncation)
     cells = [enlarge(face, picture.size, picture.style) for face in faces]
     if picture.kind == "face":
         return to_file(cells[0], picture, model)

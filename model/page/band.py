@@ -7,7 +7,7 @@ from PIL.Image import Image
 
 from ..sampling import interpolate, latents_from_seeds
 from .explore import GRID, latent_to_code, latents_around
-from .models import LoadedModel
+from .models import FRAMES_AT_ONCE, LoadedModel
 
 SEEDS = (27, 35, 62, 11, 42, 53, 23, 7, 8, 51, 61, 55)
 STEPS = 4  # frames from a face to its neighbour
@@ -24,7 +24,7 @@ def band(model: LoadedModel) -> str:
 def _link(model: LoadedModel, seed: int, place: int) -> str:
     z = latents_from_seeds([seed], model.generator.latent_dim)  # (1, latent_dim)
     way = latents_around(z[0], latent_to_code(z[0]))[[MIDDLE, CELL]]
-    there = model.draw(interpolate(way, STEPS), truncation=1.0)
+    there = model.draw(interpolate(way, STEPS), truncation=1.0, batch_size=FRAMES_AT_ONCE)
     frames = [*there, *there[-2:0:-1]]
     rest = REST + 370 * (place % 5)  # so that they do not move all at once
     still, moving = _webp(frames[:1], [0]), _webp(frames, [rest] + [STEP] * (len(frames) - 1))

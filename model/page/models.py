@@ -36,6 +36,7 @@ FAILED_SECONDS = 60  # that long a model that could not be loaded is not tried a
 REMEMBERED = 256  # faces of a model, about 8 kB each
 FITTED = 10_000  # measured faces from which others are estimated, in half a second
 LARGE_REMEMBERED = 32  # enlarged ones, up to 0.4 MB each
+FRAMES_AT_ONCE = 8  # of a film: half the time of one by one, and a pixel may differ by 1 of 255
 
 
 class LoadedModel:

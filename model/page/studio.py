@@ -16,14 +16,13 @@ from .cache import FileCache
 from .checks import Refusal, choice, creativity, must_be, seed_number, switch, whole_number
 from .explore import code_to_latent, latent_to_code, latents_around
 from .looks import Enlargement, look_of, suffix
-from .models import ModelStore
+from .models import FRAMES_AT_ONCE, ModelStore
 from .projection import SEARCHER, project
 from .uploads import face_in
 from .walks import keys_of, latent_of, move, seed_or_none, walk
 from .workers import WORKERS, Progress, Unwanted, ignore, wanted, while_wanted
 
 MAX_COUNT, MAX_KEYS, MAX_FRAMES = 64, 8, 48
-FRAMES_AT_ONCE = 8  # of a film: half the time of one by one, and a pixel may differ by 1 of 255
 MAX_SHARP = 192  # frames of a film that are redrawn, 40 ms each
 PICKED_OF, MAX_AVERAGES = 8, 8  # seeds of which one is picked, and models whose average face is kept
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # truncations of one seed side by side
