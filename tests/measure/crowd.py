@@ -41,6 +41,7 @@ from model.enlarging import enlarge as enlarged
 from model.page.animation import to_gif, to_mp4, to_png
 from model.page.explore import latent_to_code, latents_around
 from model.page.looks import ENLARGEMENTS
+from model.page.models import FRAMES_AT_ONCE
 from model.page.studio import FRAMES_PER_SECOND, STRIP, WAY_FRAMES
 from model.sampling import MAX_SEED, image_grid
 
@@ -159,7 +160,7 @@ class Oracle:
             seeds = [int(key) for key in keys.split(", ")]
             z = latents_from_seeds(seeds, latent_dim)
             strip = draw(z=interpolate(z, WAY_FRAMES - 1)[:: len(seeds) - 1], truncation=truncation)
-            frames = draw(z=interpolate(z, frames, loop), truncation=truncation)
+            frames = draw(z=interpolate(z, frames, loop), truncation=truncation, batch_size=FRAMES_AT_ONCE)
             animations = [make(frames, fps=FRAMES_PER_SECOND) for make in (to_mp4, to_gif)]
             album = self.album(draw(seeds, truncation=truncation), seeds)
             return [to_png(image_grid(strip, columns=WAY_FRAMES)), *animations, album]
