@@ -27,7 +27,7 @@ def folder(tmp_path_factory) -> Path:
     """A copy of the bundled weights with directions for them."""
     folder = tmp_path_factory.mktemp("directions") / "weights"
     shutil.copytree(ROOT / "weights", folder, ignore=shutil.ignore_patterns("directions*"))
-    command = [sys.executable, "-m", "train.directions", str(folder), "--num_samples", "1024", "--num_indexed", "512"]
+    command = [sys.executable, "-m", "train.directions", str(folder), "--num_samples", "512", "--num_indexed", "512"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return folder
