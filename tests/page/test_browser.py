@@ -281,6 +281,7 @@ def test_explore_follows_its_sliders_and_its_address(browser, served, generator)
             visit.expect_address(tab="explore", start=42, truncation=1)
 
 
+@pytest.mark.parametrize("visit", ["desktop"], indirect=True)
 def test_another_model_draws_in_every_tab_and_is_in_the_address(visit, browser, served):
     other = Generator.from_pretrained(ROOT / "weights" / OTHER)
     field = visit.tab.get_by_label("Model")
@@ -324,6 +325,7 @@ def test_a_model_that_cannot_be_had_is_explained_and_the_one_before_stays(browse
         visit.expect_seed(generator, FIRST_FACE)
 
 
+@pytest.mark.parametrize("visit", ["phone"], indirect=True)
 def test_a_picture_that_is_uploaded_leads_to_a_face_to_explore(visit, tmp_path, generator):
     generator.generate(seeds=[4242])[0].resize((200, 200)).save(tmp_path / "mine.png")
     visit.open("Explore")
