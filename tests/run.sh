@@ -14,7 +14,8 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
     fi
 fi
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
-.venv/bin/pip install --quiet ${CI:+--no-cache-dir --no-compile} -r tests/requirements.txt  # used once: spare disk and time
+# A CI machine is used once: spare its disk, and the time for modules that no test imports.
+.venv/bin/pip install --quiet ${CI:+--no-cache-dir --no-compile} -r tests/requirements.txt
 if [ -n "$browser" ]; then wait "$browser"; fi
 unset PYTHONDONTWRITEBYTECODE  # hundreds of processes would each compile the project's modules
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # tests and what they start share the cores; more threads would queue

@@ -34,7 +34,7 @@ from model.directions import Directions
 from model.hub import LoadError, load_generator
 from model.names import seed_of
 from model.page.explore import code_to_latent, latent_to_code, latents_around
-from model.page.layout.page import naming
+from model.page.layout.page import blends, naming
 from model.page.layout.parts import variety, variety_words
 from model.page.layout.seed import opening_face, say_name
 from model.page.layout.wiring import add_key
@@ -480,6 +480,18 @@ def test_a_style_lies_between_the_two_models(client):
     for wrong in ("blend:2", "blend:x", "blend:"):
         with pytest.raises(AppError, match="must be blend: and a number from 0 to 1, such as blend:0.5"):
             client.predict(7, 1.0, "none", wrong, api_name="/seed")
+
+
+def test_whether_two_models_blend_is_known_without_drawing_any_face(monkeypatch, tmp_path):
+    models, _ = open_models(WEIGHTS, str(WEIGHTS), None, tmp_path)
+
+    def drawn(*_) -> None:
+        raise AssertionError("the page would open seconds later")
+
+    monkeypatch.setattr("model.blending.measure_statistics", drawn)
+    assert blends(models)
+    alone, _ = open_models(WEIGHTS / "selfie2anime", str(WEIGHTS / "selfie2anime"), None, tmp_path)
+    assert not blends(alone)
 
 
 @pytest.mark.parametrize("layers, label", [(0, "Contrast (truncation)"), (2, "Variety (truncation)")])
