@@ -11,6 +11,7 @@ from ..models import ModelStore
 from ..studio import Album, Studio
 from .answers import internal, refusing
 from .parts import PRIVATE, Tab, album, any_look, button, buttons, hidden, roll_button
+from .seed import FIRST_FACE
 from .wiring import publish
 
 LIKE = "like "  # what a wish begins with that asks for faces like another one
@@ -100,7 +101,7 @@ def connect_find(tabs: gr.Tabs, find: Tab, seed: Tab, explore: Tab, model: gr.Te
     ):
         pressed.click(more_like, key, [tabs, on.wishes], preprocess=False, **PRIVATE)
     count = gr.Number(FOUND, precision=0, visible=False, label="How many")
-    start = hidden("63")
+    start = hidden(str(FIRST_FACE))
     for function, first in ((finder.find, on.wishes), (finder.similar, start)):
         publish(refusing(function), [first, count, model, any_look()], on.gallery, function.__name__)
 
