@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, no
 from ..generator import Generator
 from ..sampling import latents_from_seeds
 from .perception import Eye, fitted
+from .workers import Progress, ignore
 
 EXAMPLES, CHUNK = 512, 32  # faces that the search learns from, and how many are drawn at once
 LEARNING = 0.6  # of the time, at most, where examples are still missing
@@ -30,8 +31,6 @@ KEPT = 2  # models whose examples are kept, 30 MB each
 
 # One search at a time, by one core: whoever only wants a face is not to wait for it.
 SEARCHER = ThreadPoolExecutor(1, "search", torch.set_num_threads, (1,))
-
-Progress = Callable[[float], object]
 
 
 def on_sphere(z: Tensor) -> Tensor:
@@ -138,7 +137,7 @@ def project(
     target: Tensor,
     eye: Eye | None = None,
     seconds: float = 8.0,
-    progress: Progress = lambda done: None,
+    progress: Progress = ignore,
 ) -> Tensor:
     """The latent (latent_dim,), on the CPU, of a face like ``target`` (C, H, W) in [-1, 1].
 

@@ -9,8 +9,9 @@ from ..looks import why_not_sharp
 from ..models import ModelStore
 from ..studio import FRAMES_PER_SECOND, MAX_FRAMES, MAX_KEYS, MAX_SHARP, WAY_FRAMES, Studio
 from .parts import Tab, album, button, buttons, face, roll_button, variety, with_progress
+from .seed import FIRST_FACE
 
-FIRST_PATH = "11, 27, 18"  # what the page opens with
+FIRST_PATH = f"{FIRST_FACE}, 27, 18"  # what the page opens with
 
 
 def path_controls(on: SimpleNamespace, models: ModelStore, keys: list[Any], animation: str) -> None:
